@@ -122,10 +122,10 @@ impl<'a> Ledger<'a> {
     /// The ledger as JSON: every claim with its verdict, the command that tests it anew, what that costs and where its
     /// evidence lies. `schema` rises when a key changes its meaning or goes.
     pub fn to_json(&self) -> Result<String> {
-        let entries: Vec<Entry<'_>> = self
+        let entries: Vec<serde_json::Value> = self
             .made
             .iter()
-            .flat_map(|made| made.claims.iter().map(move |claim| Entry::of(made, claim)))
+            .flat_map(|made| made.claims.iter().map(move |claim| entry(made, claim)))
             .collect();
         Ok(serde_json::to_string_pretty(&json!({ "schema": SCHEMA, "claims": entries }))? + "\n")
     }
@@ -227,67 +227,42 @@ struct Line<'a> {
 /// Of the ledger's JSON.
 const SCHEMA: u32 = 1;
 
-/// A claim in the ledger's JSON, as challenges to reproduce papers ask for it.
-#[derive(Serialize)]
-struct Entry<'a> {
-    claim: &'a str,
-    source: &'a str,
-    statement: String,
-    test: String,
-    kind: &'static str,
-    effect: Option<f64>,
-    low: Option<f64>,
-    high: Option<f64>,
-    n: Option<usize>,
-    threshold: f64,
-    claimed: &'static str,
-    verdict: &'static str,
-    /// Why it was not tested, if it was not.
-    reason: Option<&'a str>,
-    /// What computes the figure and tests its claims.
-    command: String,
-    /// Computing time of the figure's units, on `machine`.
-    hours: f64,
-    machine: String,
-    commit: String,
-    /// Files beside the ledger: page, table, drawing, provenance.
-    evidence: [String; 4],
-}
-
-impl<'a> Entry<'a> {
-    fn of(made: &'a Made, claim: &'a Claim) -> Self {
-        let id = made.about.id;
-        let from = &made.provenance;
-        let name = claim.id.split_once('/').map_or(claim.id.as_str(), |(_, name)| name);
-        Self {
-            claim: &claim.id,
-            source: &claim.source,
-            statement: unmarked(&claim.statement),
-            test: unmarked(&claim.test),
-            kind: claim.evidence.name(),
-            effect: claim.estimate.map(|estimate| estimate.value),
-            low: claim.estimate.map(|estimate| estimate.low),
-            high: claim.estimate.map(|estimate| estimate.high),
-            n: claim.estimate.map(|estimate| estimate.n),
-            threshold: claim.threshold,
-            claimed: if claim.above { "above" } else { "below" },
-            verdict: claim.verdict.name(),
-            reason: match &claim.verdict {
-                Verdict::NotTested(reason) => Some(reason),
-                _ => None,
-            },
-            command: format!("./just figure {id} --profile {}", from.profile),
-            hours: rounded(from.seconds / 3600.0, 3),
-            machine: from.computed_on(),
-            commit: from.computed_by(),
-            evidence: [
-                format!("{id}.html#{name}"),
-                format!("{id}.csv"),
-                format!("{id}.svg"),
-                format!("{id}.json"),
-            ],
-        }
-    }
+/// A claim in the ledger's JSON, as challenges to reproduce papers ask for it: `reason` says why it was not tested, `command`
+/// computes the figure and tests its claims, `hours` are the computing time of the figure's units on `machine`, and `evidence`
+/// are files beside the ledger (page, table, drawing, provenance).
+fn entry(made: &Made, claim: &Claim) -> serde_json::Value {
+    let id = made.about.id;
+    let from = &made.provenance;
+    let name = claim.id.split_once('/').map_or(claim.id.as_str(), |(_, name)| name);
+    let reason = match &claim.verdict {
+        Verdict::NotTested(reason) => Some(reason),
+        _ => None,
+    };
+    json!({
+        "claim": claim.id,
+        "source": claim.source,
+        "statement": unmarked(&claim.statement),
+        "test": unmarked(&claim.test),
+        "kind": claim.evidence.name(),
+        "effect": claim.estimate.map(|estimate| estimate.value),
+        "low": claim.estimate.map(|estimate| estimate.low),
+        "high": claim.estimate.map(|estimate| estimate.high),
+        "n": claim.estimate.map(|estimate| estimate.n),
+        "threshold": claim.threshold,
+        "claimed": if claim.above { "above" } else { "below" },
+        "verdict": claim.verdict.name(),
+        "reason": reason,
+        "command": format!("./just figure {id} --profile {}", from.profile),
+        "hours": rounded(from.seconds / 3600.0, 3),
+        "machine": from.computed_on(),
+        "commit": from.computed_by(),
+        "evidence": [
+            format!("{id}.html#{name}"),
+            format!("{id}.csv"),
+            format!("{id}.svg"),
+            format!("{id}.json"),
+        ],
+    })
 }
 
 fn sentence(verdict: &Verdict) -> String {
