@@ -4,7 +4,7 @@ use crate::claim::{Evidence, distinct, tally};
 use crate::planned::outcomes::rounded;
 use crate::recorded::{Recorded, same_verdict};
 use crate::study::models;
-use crate::table::to_csv;
+use crate::table::{self, to_csv};
 use crate::{Claim, Estimate, Made, Verdict};
 use anyhow::Result;
 use comfy_table::{ContentArrangement, Table, presets::UTF8_BORDERS_ONLY};
@@ -75,19 +75,16 @@ impl<'a> Ledger<'a> {
 
     /// Which models the papers are tested on, in a sentence; `None` where no language model is.
     pub fn models(&self) -> Option<String> {
-        let mut models: Vec<String> = Vec::new();
+        let mut models = Vec::new();
         let mut of_paper = [false; 2];
         for made in self.made {
             let Some(of_profile) = models::behind(&made.provenance) else { continue };
-            for model in of_profile {
-                if !models.contains(&model) {
-                    models.push(model);
-                }
-            }
+            models.extend(of_profile);
             for (known, paper) in of_paper.iter_mut().zip(PAPERS) {
                 *known |= made.about.source.starts_with(paper);
             }
         }
+        let models = table::distinct(models);
         let on = |of_models: bool| {
             if of_models { format!("{} and on toys", models.join(", ")) } else { "toys only".into() }
         };
