@@ -1,7 +1,7 @@
 //! Paper A, figure 4, as numbers: what kinds of tokens masked training would select as it goes on, and plain training too.
 
 use crate::claim::{Evidence, Expected, OURS};
-use crate::finetune::panels::{DEPARTURES, RUNS};
+use crate::finetune::panels::of_study;
 use crate::finetune::{Plan, Quantity, Study, Term, comparison::TOO_FEW, scored::after};
 use crate::planned::Rate;
 use crate::table::distinct;
@@ -42,9 +42,8 @@ impl crate::Figure for Figure {
                       training (dashed), which selects nothing: a curriculum due to masking is where the two part. The text \
                       of a token decides its kind: structural are punctuation, white space and the end of the turn, \
                       arithmetic are numbers and operators. Mean over seeds; ribbons: Student's 95 % intervals.",
-            protocol: RUNS,
-            deviations: DEPARTURES,
             columns: Chosen::columns(),
+            ..of_study()
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::fig_3;
 use crate::claim::{Evidence, Expected, least};
-use crate::finetune::panels::{DEPARTURES, RUNS};
+use crate::finetune::panels::of_study;
 use crate::finetune::{Quantity, Study, Term, comparison::TOO_FEW};
 use crate::picture::{Mark, marks};
 use crate::planned::contrast::over_seeds;
@@ -46,9 +46,8 @@ impl crate::Figure for Figure {
                       maximum likelihood (a tie counts one half), by training data: right answers to the tasks, and the loss, at \
                       the temperature at which it is least, of held-out documents of these data and of others. Mean over seeds with Student's 95 % \
                       interval. The line at one half marks a draw.",
-            protocol: RUNS,
-            deviations: DEPARTURES,
             columns: Won::columns(),
+            ..of_study()
         }
     }
 

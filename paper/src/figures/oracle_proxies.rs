@@ -1,6 +1,6 @@
 //! Question 1 in the oracle language: which stand-in for ignorance finds it.
 
-use super::oracle::{DEPARTURES, RUNS};
+use super::oracle::of_study;
 use crate::claim::{Expected, apart, estimate};
 use crate::oracle::Study;
 use crate::picture::{Mark, curve, marks};
@@ -54,9 +54,8 @@ impl crate::Figure for Figure {
                       the tokens with the largest KL(truth ‖ model): area under the curve, 0.5 by chance. Upper row: all \
                       tokens of the post-training data, by the capability of the model. Lower row: within a class of \
                       tokens, from capability 4. 95 % intervals over seeds.",
-            protocol: RUNS,
-            deviations: DEPARTURES,
             columns: ProxyScore::columns(),
+            ..of_study()
         }
     }
 
