@@ -72,16 +72,31 @@ impl crate::Figure for Figure {
                     let scoring = Scoring::uncertainty(run.profile, model, Dataset::Gsm8k, places);
                     let scoring = scoring.at_rate(run.profile, rate);
                     let documents = scoring.documents(run)?;
-                    let (found, rise) = at_rate(&documents, before.as_deref(), resamples)?;
+                    let all: Vec<f64> =
+                        documents.iter().flat_map(|document| document.values(Quantity::Epistemic)).collect();
+                    let at = |q: f64| quantile(&all, q).context(UNMEASURED);
+                    let median = over_documents(&documents, resamples, "median", |sample| {
+                        median_of(sample.iter().copied())
+                    });
+                    let median = median.context(UNMEASURED)?;
+                    let rise = rise(&documents, before.as_deref(), resamples)?;
                     rows.push(Rated {
                         model: (*model).into(),
                         places: (*places).into(),
                         rate,
-                        passes: scoring.passes,
+                        lowest_nats: at(0.05)?,
+                        lower_nats: at(0.25)?,
+                        median_nats: median.value,
+                        median_low_nats: median.low,
+                        median_high_nats: median.high,
+                        upper_nats: at(0.75)?,
+                        highest_nats: at(0.95)?,
                         rise_nats: rise.map(|rise| rise.value),
                         rise_low_nats: rise.map(|rise| rise.low),
                         rise_high_nats: rise.map(|rise| rise.high),
-                        ..found
+                        tokens: all.len(),
+                        documents: documents.len(),
+                        passes: scoring.passes,
                     });
                     before = Some(documents);
                 }
@@ -160,47 +175,18 @@ const MONOTONE: Declared<[Rated]> = Declared {
     },
 };
 
-/// The distribution at one rate, and the median's rise over the same documents `before`.
-fn at_rate(
-    documents: &[Document],
-    before: Option<&[Document]>,
-    resamples: usize,
-) -> Result<(Rated, Option<Estimate>)> {
-    let all: Vec<f64> = documents.iter().flat_map(|document| document.values(Quantity::Epistemic)).collect();
-    let at = |q: f64| quantile(&all, q).context("no token has an epistemic uncertainty");
-    let median = over_documents(documents, resamples, "median", |sample| median_of(sample.iter().copied()));
-    let median = median.context("no token has an epistemic uncertainty")?;
-    let rise = match before {
-        None => None,
-        Some(before) => {
-            let rows = |documents: &[Document]| documents.iter().map(|d| d.row).collect::<Vec<_>>();
-            ensure!(rows(before) == rows(documents), "two rates were scored on different documents");
-            over_documents(documents, resamples, "rise", |sample| {
-                let earlier =
-                    sample.iter().filter_map(|document| before.iter().find(|b| b.row == document.row));
-                Some(median_of(sample.iter().copied())? - median_of(earlier)?)
-            })
-        }
-    };
-    let row = Rated {
-        model: String::new(),
-        places: String::new(),
-        rate: 0.0,
-        lowest_nats: at(0.05)?,
-        lower_nats: at(0.25)?,
-        median_nats: median.value,
-        median_low_nats: median.low,
-        median_high_nats: median.high,
-        upper_nats: at(0.75)?,
-        highest_nats: at(0.95)?,
-        rise_nats: None,
-        rise_low_nats: None,
-        rise_high_nats: None,
-        tokens: all.len(),
-        documents: documents.len(),
-        passes: 0,
-    };
-    Ok((row, rise))
+/// Of documents that have no distribution.
+const UNMEASURED: &str = "no token has an epistemic uncertainty";
+
+/// The median's rise over the same documents `before`, if there are any.
+fn rise(documents: &[Document], before: Option<&[Document]>, resamples: usize) -> Result<Option<Estimate>> {
+    let Some(before) = before else { return Ok(None) };
+    let rows = |documents: &[Document]| documents.iter().map(|d| d.row).collect::<Vec<_>>();
+    ensure!(rows(before) == rows(documents), "two rates were scored on different documents");
+    Ok(over_documents(documents, resamples, "rise", |sample| {
+        let earlier = sample.iter().filter_map(|document| before.iter().find(|b| b.row == document.row));
+        Some(median_of(sample.iter().copied())? - median_of(earlier)?)
+    }))
 }
 
 fn median_of<'a>(documents: impl Iterator<Item = &'a Document>) -> Option<f64> {
