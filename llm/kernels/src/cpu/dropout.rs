@@ -2,7 +2,7 @@
 
 use tch::{Device, Tensor};
 
-use super::lanes::{LANES, Make, Number, Simd, Words};
+use super::lanes::{LANES, Make, Number, Simd, Words, run};
 use super::rows::{GRAIN, Rows, by_kind, optional};
 use crate::mask::{FACTORS, Mask, SPREAD};
 use crate::shim::parallel;
@@ -78,24 +78,21 @@ unsafe fn row<S: Simd, N: Number>(
     threshold: u16,
     scale: f32,
 ) {
-    simd.run(
-        #[inline(always)]
-        move || {
-            let (scale, zero) = (simd.splat(scale), simd.splat(0.0));
-            for at in (0..n).step_by(2 * LANES) {
-                let kept = bits.of(simd, simd.count().plus((at / 2) as i32)).halves_from(threshold);
-                for (half, at) in [at, at + LANES].into_iter().enumerate().filter(|(_, at)| *at < n) {
-                    let kept = (kept >> (half * LANES)) as u16;
-                    // SAFETY: the rows have `n` numbers.
-                    unsafe {
-                        let mut sum = (simd.load(x.add(at), n - at) * scale).or(kept, zero);
-                        if let Some(base) = base {
-                            sum = sum + simd.load(base.add(at), n - at);
-                        }
-                        sum.store(out.add(at), n - at);
+    run!(simd, {
+        let (scale, zero) = (simd.splat(scale), simd.splat(0.0));
+        for at in (0..n).step_by(2 * LANES) {
+            let kept = bits.of(simd, simd.count().plus((at / 2) as i32)).halves_from(threshold);
+            for (half, at) in [at, at + LANES].into_iter().enumerate().filter(|(_, at)| *at < n) {
+                let kept = (kept >> (half * LANES)) as u16;
+                // SAFETY: the rows have `n` numbers.
+                unsafe {
+                    let mut sum = (simd.load(x.add(at), n - at) * scale).or(kept, zero);
+                    if let Some(base) = base {
+                        sum = sum + simd.load(base.add(at), n - at);
                     }
+                    sum.store(out.add(at), n - at);
                 }
             }
-        },
-    );
+        }
+    });
 }

@@ -4,7 +4,7 @@ use std::f32::consts::PI;
 
 use tch::{Device, Tensor};
 
-use super::lanes::{LANES, Lanes, Make, Number, Simd};
+use super::lanes::{LANES, Lanes, Make, Number, Simd, run};
 use super::rows::{GRAIN, Rows, by_kind, optional};
 use crate::shape::Activation;
 use crate::shim::parallel;
@@ -40,19 +40,16 @@ pub(super) unsafe fn forward_row<S: Simd, N: Number>(
     out: *mut N,
     n: usize,
 ) {
-    simd.run(
-        #[inline(always)]
-        move || {
-            for at in (0..n).step_by(LANES) {
-                let left = n - at;
-                // SAFETY: `gate_up` has 2·n numbers, `out` has n.
-                unsafe {
-                    let (gate, up) = (simd.load(gate_up.add(at), left), simd.load(gate_up.add(n + at), left));
-                    (gate * sigmoid(simd, gate, activation).0 * up).store(out.add(at), left);
-                }
+    run!(simd, {
+        for at in (0..n).step_by(LANES) {
+            let left = n - at;
+            // SAFETY: `gate_up` has 2·n numbers, `out` has n.
+            unsafe {
+                let (gate, up) = (simd.load(gate_up.add(at), left), simd.load(gate_up.add(n + at), left));
+                (gate * sigmoid(simd, gate, activation).0 * up).store(out.add(at), left);
             }
-        },
-    );
+        }
+    });
 }
 
 pub(crate) fn gated_backward(
@@ -100,28 +97,25 @@ unsafe fn backward_row<S: Simd, N: Number>(
     d_gate_up: *mut N,
     n: usize,
 ) {
-    simd.run(
-        #[inline(always)]
-        move || {
-            for at in (0..n).step_by(LANES) {
-                let left = n - at;
-                // SAFETY: as in `forward_row`.
-                unsafe {
-                    let (gate, up) = (simd.load(gate_up.add(at), left), simd.load(gate_up.add(n + at), left));
-                    let d_act = simd.load(d_act.add(at), left);
-                    let (sigmoid, d_inner) = sigmoid(simd, gate, activation);
-                    let value = gate * sigmoid;
-                    // (x·σ(u))' = σ + x·σ·(1 − σ)·u'
-                    let slope = (value * (simd.splat(1.0) - sigmoid)).mul_add(d_inner, sigmoid);
-                    (d_act * up * slope).store(d_gate_up.add(at), left);
-                    (d_act * value).store(d_gate_up.add(n + at), left);
-                    if let Some(act) = act {
-                        (value * up).store(act.add(at), left);
-                    }
+    run!(simd, {
+        for at in (0..n).step_by(LANES) {
+            let left = n - at;
+            // SAFETY: as in `forward_row`.
+            unsafe {
+                let (gate, up) = (simd.load(gate_up.add(at), left), simd.load(gate_up.add(n + at), left));
+                let d_act = simd.load(d_act.add(at), left);
+                let (sigmoid, d_inner) = sigmoid(simd, gate, activation);
+                let value = gate * sigmoid;
+                // (x·σ(u))' = σ + x·σ·(1 − σ)·u'
+                let slope = (value * (simd.splat(1.0) - sigmoid)).mul_add(d_inner, sigmoid);
+                (d_act * up * slope).store(d_gate_up.add(at), left);
+                (d_act * value).store(d_gate_up.add(n + at), left);
+                if let Some(act) = act {
+                    (value * up).store(act.add(at), left);
                 }
             }
-        },
-    );
+        }
+    });
 }
 
 /// What x is multiplied by, σ(u(x)), and u'.

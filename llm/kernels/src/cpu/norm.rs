@@ -2,7 +2,7 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::lanes::{LANES, Make, Number, Simd};
+use super::lanes::{LANES, Make, Number, Simd, run};
 use super::rows::{GRAIN, Rows, by_kinds, floats, optional};
 use crate::shim::parallel;
 
@@ -46,28 +46,25 @@ pub(super) unsafe fn forward_row<S: Simd, X: Number, Y: Number>(
     weight: &[f32],
     eps: f32,
 ) -> f32 {
-    simd.run(
-        #[inline(always)]
-        move || {
-            let n = weight.len();
-            let mut squares = [simd.splat(0.0); 2];
-            for (turn, at) in (0..n).step_by(LANES).enumerate() {
-                // SAFETY: `x` and `out` have `n` numbers.
-                let x = unsafe { simd.load(x.add(at), n - at) };
-                squares[turn % 2] = x.mul_add(x, squares[turn % 2]);
+    run!(simd, {
+        let n = weight.len();
+        let mut squares = [simd.splat(0.0); 2];
+        for (turn, at) in (0..n).step_by(LANES).enumerate() {
+            // SAFETY: `x` and `out` have `n` numbers.
+            let x = unsafe { simd.load(x.add(at), n - at) };
+            squares[turn % 2] = x.mul_add(x, squares[turn % 2]);
+        }
+        let inv_rms = ((squares[0] + squares[1]).sum() / n as f32 + eps).sqrt().recip();
+        let factor = simd.splat(inv_rms);
+        for at in (0..n).step_by(LANES) {
+            // SAFETY: likewise.
+            unsafe {
+                let x_hat = simd.load(x.add(at), n - at) * factor;
+                (x_hat * simd.load(weight.as_ptr().add(at), n - at)).store(out.add(at), n - at);
             }
-            let inv_rms = ((squares[0] + squares[1]).sum() / n as f32 + eps).sqrt().recip();
-            let factor = simd.splat(inv_rms);
-            for at in (0..n).step_by(LANES) {
-                // SAFETY: likewise.
-                unsafe {
-                    let x_hat = simd.load(x.add(at), n - at) * factor;
-                    (x_hat * simd.load(weight.as_ptr().add(at), n - at)).store(out.add(at), n - at);
-                }
-            }
-            inv_rms
-        },
-    )
+        }
+        inv_rms
+    })
 }
 
 pub(crate) fn rms_norm_backward(
@@ -144,33 +141,30 @@ unsafe fn backward_row<S: Simd, Y: Number, X: Number>(
     around: Option<*const X>,
     into: *mut X,
 ) {
-    simd.run(
-        #[inline(always)]
-        move || {
-            let n = weight.len();
-            let mut sums = [simd.splat(0.0); 2];
-            for (turn, at) in (0..n).step_by(LANES).enumerate() {
-                // SAFETY: all rows have `n` numbers.
-                unsafe {
-                    let d_x_hat = simd.load(dy.add(at), n - at) * simd.load(weight.as_ptr().add(at), n - at);
-                    sums[turn % 2] = d_x_hat.mul_add(simd.load(x.add(at), n - at), sums[turn % 2]);
-                }
+    run!(simd, {
+        let n = weight.len();
+        let mut sums = [simd.splat(0.0); 2];
+        for (turn, at) in (0..n).step_by(LANES).enumerate() {
+            // SAFETY: all rows have `n` numbers.
+            unsafe {
+                let d_x_hat = simd.load(dy.add(at), n - at) * simd.load(weight.as_ptr().add(at), n - at);
+                sums[turn % 2] = d_x_hat.mul_add(simd.load(x.add(at), n - at), sums[turn % 2]);
             }
-            let along = (sums[0] + sums[1]).sum() * inv_rms * inv_rms * inv_rms / n as f32;
-            let (factor, along) = (simd.splat(inv_rms), simd.splat(-along));
-            for at in (0..n).step_by(LANES) {
-                // SAFETY: likewise.
-                unsafe {
-                    let d_x_hat = simd.load(dy.add(at), n - at) * simd.load(weight.as_ptr().add(at), n - at);
-                    let mut dx = simd.load(x.add(at), n - at).mul_add(along, d_x_hat * factor);
-                    if let Some(around) = around {
-                        dx = dx + simd.load(around.add(at), n - at);
-                    }
-                    dx.store(into.add(at), n - at);
+        }
+        let along = (sums[0] + sums[1]).sum() * inv_rms * inv_rms * inv_rms / n as f32;
+        let (factor, along) = (simd.splat(inv_rms), simd.splat(-along));
+        for at in (0..n).step_by(LANES) {
+            // SAFETY: likewise.
+            unsafe {
+                let d_x_hat = simd.load(dy.add(at), n - at) * simd.load(weight.as_ptr().add(at), n - at);
+                let mut dx = simd.load(x.add(at), n - at).mul_add(along, d_x_hat * factor);
+                if let Some(around) = around {
+                    dx = dx + simd.load(around.add(at), n - at);
                 }
+                dx.store(into.add(at), n - at);
             }
-        },
-    );
+        }
+    });
 }
 
 /// # Safety
@@ -183,18 +177,15 @@ unsafe fn weight_row<S: Simd, Y: Number, X: Number>(
     sum: *mut f32,
     n: usize,
 ) {
-    simd.run(
-        #[inline(always)]
-        move || {
-            let factor = simd.splat(inv_rms);
-            for at in (0..n).step_by(LANES) {
-                // SAFETY: all rows have `n` numbers.
-                unsafe {
-                    let x_hat = simd.load(x.add(at), n - at) * factor;
-                    let before = simd.load(sum.cast_const().add(at), n - at);
-                    simd.load(dy.add(at), n - at).mul_add(x_hat, before).store(sum.add(at), n - at);
-                }
+    run!(simd, {
+        let factor = simd.splat(inv_rms);
+        for at in (0..n).step_by(LANES) {
+            // SAFETY: all rows have `n` numbers.
+            unsafe {
+                let x_hat = simd.load(x.add(at), n - at) * factor;
+                let before = simd.load(sum.cast_const().add(at), n - at);
+                simd.load(dy.add(at), n - at).mul_add(x_hat, before).store(sum.add(at), n - at);
             }
-        },
-    );
+        }
+    });
 }

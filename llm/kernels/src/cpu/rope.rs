@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use super::lanes::{LANES, Make, Number, Simd};
+use super::lanes::{LANES, Make, Number, Simd, run};
 use super::rows::{GRAIN, Rows, by_kind};
 use crate::shape::Heads;
 use crate::shim::parallel;
@@ -53,21 +53,18 @@ pub(super) unsafe fn turn_head<S: Simd, N: Number>(
     half: usize,
     back: bool,
 ) {
-    simd.run(
-        #[inline(always)]
-        move || {
-            let direction = simd.splat(if back { -1.0 } else { 1.0 });
-            for at in (0..half).step_by(LANES) {
-                let left = half - at;
-                // SAFETY: the caller's promise.
-                unsafe {
-                    let (cos, sin) = (simd.load(cos.add(at), left), simd.load(sin.add(at), left) * direction);
-                    let (first, second) = (head.add(at), head.add(half + at));
-                    let (a, b) = (simd.load(first.cast_const(), left), simd.load(second.cast_const(), left));
-                    (a * cos - b * sin).store(first, left);
-                    b.mul_add(cos, a * sin).store(second, left);
-                }
+    run!(simd, {
+        let direction = simd.splat(if back { -1.0 } else { 1.0 });
+        for at in (0..half).step_by(LANES) {
+            let left = half - at;
+            // SAFETY: the caller's promise.
+            unsafe {
+                let (cos, sin) = (simd.load(cos.add(at), left), simd.load(sin.add(at), left) * direction);
+                let (first, second) = (head.add(at), head.add(half + at));
+                let (a, b) = (simd.load(first.cast_const(), left), simd.load(second.cast_const(), left));
+                (a * cos - b * sin).store(first, left);
+                b.mul_add(cos, a * sin).store(second, left);
             }
-        },
-    );
+        }
+    });
 }

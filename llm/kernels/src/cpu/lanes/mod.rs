@@ -14,6 +14,18 @@ macro_rules! intrinsic {
     };
 }
 
+/// What a block computes, compiled for the instructions ([`Simd::run`]). What it names moves into it; `return` leaves the
+/// block alone.
+macro_rules! run {
+    ($simd:expr, $body:block) => {
+        $simd.run(
+            #[inline(always)]
+            move || $body,
+        )
+    };
+}
+pub(super) use run;
+
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
