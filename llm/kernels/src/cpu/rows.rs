@@ -42,6 +42,11 @@ impl<N: Number> Rows<N> {
         Some(Self { first: x.data_ptr().cast(), count, columns: columns as usize, inner, stride, outer })
     }
 
+    /// The rows of a matrix that begins at `first`; they lie `row` apart.
+    pub(super) fn at(first: *mut N, count: usize, columns: usize, row: usize) -> Self {
+        Self { first, count, columns, inner: 1, stride: 0, outer: row }
+    }
+
     /// Where row `i` starts.
     #[inline(always)]
     pub(super) fn row(&self, i: usize) -> *mut N {
@@ -94,28 +99,13 @@ pub(super) fn optional<T, U>(operand: Option<T>, of: impl FnOnce(T) -> Option<U>
     }
 }
 
-/// Results that threads write, each at places of its own.
-struct Slots<T>(*mut T);
-
-// SAFETY: `put` is called once per place.
-unsafe impl<T: Send> Sync for Slots<T> {}
-
-impl<T> Slots<T> {
-    /// # Safety
-    /// `i` is one of the places and nobody else's.
-    unsafe fn put(&self, i: usize, value: T) {
-        // SAFETY: the caller's promise.
-        unsafe { *self.0.add(i) = value };
-    }
-}
-
 /// One result per row, rows shared among libtorch's threads.
 pub(super) fn each_row<T: Clone + Default + Send>(n: usize, of: impl Fn(usize) -> T + Sync) -> Vec<T> {
     let mut results = vec![T::default(); n];
-    let slots = Slots(results.as_mut_ptr());
+    let first = results.as_mut_ptr() as usize;
     parallel(n, 1, |part| {
         // SAFETY: parts do not overlap and lie within 0..n.
-        part.for_each(|i| unsafe { slots.put(i, of(i)) });
+        part.for_each(|i| unsafe { *(first as *mut T).add(i) = of(i) });
     });
     results
 }

@@ -201,7 +201,7 @@ pub fn attend<N: Number>(
                 let mut query = head * group;
                 while query < (head + 1) * group {
                     let n = GROUP.min((head + 1) * group - query);
-                    let (q, result) = (qkv.row(row)[query * dim..].as_ptr(), into.at(row, query * dim));
+                    let (q, result) = (qkv.row(row)[query * dim..].as_ptr(), into.row(row).wrapping_add(query * dim));
                     // SAFETY: a task's results are one thread's; the keys and values lie where `put` wrote them.
                     unsafe {
                         match n {

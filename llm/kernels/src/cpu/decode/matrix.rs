@@ -108,7 +108,7 @@ impl Matrix {
         assert_eq!((x.columns(), x.rows(), self.outputs), (self.inputs, out.rows(), out.columns()));
         let out = out.shared();
         self.run::<N, O>(x.first() as usize, x.row_words(), x.rows(), how, &|row, output| {
-            out.at(row, output)
+            out.row(row).wrapping_add(output)
         });
     }
 
@@ -126,7 +126,9 @@ impl Matrix {
         // The last word of the inputs may hold the first output, which the matrix has a zero for.
         let (first, row_words, rows, inputs) = (x.first() as usize, x.row_words(), x.rows(), self.inputs);
         let out = x.shared();
-        self.run::<N, N>(first, row_words, rows, Into::Place, &|row, output| out.at(row, inputs + output));
+        self.run::<N, N>(first, row_words, rows, Into::Place, &|row, output| {
+            out.row(row).wrapping_add(inputs + output)
+        });
     }
 
     fn run<N: Number, O: Number>(

@@ -72,7 +72,7 @@ pub fn norm<N: Number>(x: &Buffer<N>, weight: &[f32], eps: f64, out: &mut Buffer
         parallel(x.rows(), grain(weight.len()), |part| {
             for row in part {
                 // SAFETY: each row is one thread's; the instructions exist.
-                unsafe { rms::forward_row(simd, x.row(row).as_ptr(), into.at(row, 0), weight, eps as f32) };
+                unsafe { rms::forward_row(simd, x.row(row).as_ptr(), into.row(row), weight, eps as f32) };
             }
         });
     });
@@ -86,7 +86,7 @@ pub fn norm_heads<N: Number>(x: &mut Buffer<N>, first: usize, count: usize, weig
         parallel(rows, grain(count * weight.len()), |part| {
             for row in part {
                 for head in 0..count {
-                    let at = into.at(row, first + head * weight.len());
+                    let at = into.row(row).wrapping_add(first + head * weight.len());
                     // SAFETY: the columns are checked, each row is one thread's, and the instructions exist.
                     unsafe { rms::forward_row(simd, at.cast_const(), at, weight, eps as f32) };
                 }
@@ -107,7 +107,7 @@ pub fn rope<N: Number>(qkv: &mut Buffer<N>, heads: &Heads, angles: &[(&Angles, u
                 let (cos, sin) = (of(cos), of(sin));
                 for head in 0..heads.queries + heads.keys {
                     // SAFETY: the buffer has these heads, each row is one thread's, and the instructions exist.
-                    unsafe { turn::turn_head(simd, into.at(row, head * heads.dim), cos, sin, *half, false) };
+                    unsafe { turn::turn_head(simd, into.row(row).wrapping_add(head * heads.dim), cos, sin, *half, false) };
                 }
             }
         });
@@ -123,7 +123,7 @@ pub fn gated<N: Number>(gate_up: &Buffer<N>, activation: Activation, out: &mut B
         parallel(gate_up.rows(), grain(n), |part| {
             for row in part {
                 // SAFETY: the columns are checked, each row is one thread's, and the instructions exist.
-                unsafe { gate::forward_row(simd, gate_up.row(row).as_ptr(), activation, into.at(row, 0), n) };
+                unsafe { gate::forward_row(simd, gate_up.row(row).as_ptr(), activation, into.row(row), n) };
             }
         });
     });
