@@ -5,9 +5,8 @@ use std::f32::consts::PI;
 use tch::{Device, Tensor};
 
 use super::lanes::{LANES, Lanes, Make, Number, Simd, run};
-use super::rows::{GRAIN, Rows, by_kind, optional};
+use super::rows::{Rows, by_kind, for_rows, optional};
 use crate::shape::Activation;
-use crate::shim::parallel;
 
 pub(crate) fn gated(gate_up: &Tensor, activation: Activation, out: &Tensor) -> Option<()> {
     by_kind!(gate_up, forward(gate_up, activation, out))
@@ -22,11 +21,9 @@ fn forward<S: Simd, N: Number>(
     let (rows, into) = (Rows::<N>::of(gate_up)?, Rows::<N>::of(out)?);
     let n = into.columns;
     assert_eq!((rows.count, rows.columns), (into.count, 2 * n));
-    parallel(rows.count, GRAIN / n.max(1) + 1, |part| {
-        for i in part {
-            // SAFETY: each row is one thread's; the instructions exist.
-            unsafe { forward_row(simd, rows.row(i), activation, into.row(i), n) };
-        }
+    for_rows(rows.count, n, |i| {
+        // SAFETY: each row is one thread's; the instructions exist.
+        unsafe { forward_row(simd, rows.row(i), activation, into.row(i), n) };
     });
     Some(())
 }
@@ -74,13 +71,11 @@ fn backward<S: Simd, N: Number>(
     let n = d_rows.columns;
     assert_eq!((rows.count, rows.columns), (d_rows.count, 2 * n));
     assert!(act.is_none_or(|act| (act.count, act.columns) == (rows.count, n)));
-    parallel(rows.count, GRAIN / n.max(1) + 1, |part| {
-        for i in part {
-            // SAFETY: as in `forward`.
-            unsafe {
-                let act = act.map(|act| act.row(i));
-                backward_row(simd, d_rows.row(i), rows.row(i), activation, act, into.row(i), n);
-            }
+    for_rows(rows.count, n, |i| {
+        // SAFETY: as in `forward`.
+        unsafe {
+            let act = act.map(|act| act.row(i));
+            backward_row(simd, d_rows.row(i), rows.row(i), activation, act, into.row(i), n);
         }
     });
     Some(d_gate_up)

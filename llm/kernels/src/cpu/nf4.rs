@@ -3,9 +3,8 @@
 use tch::{Device, Tensor};
 
 use super::lanes::{LANES, Make, Number, Simd, run};
-use super::rows::{GRAIN, Rows, by_kind, floats};
+use super::rows::{Rows, by_kind, floats, for_rows};
 use crate::nf4::{BLOCK, LEVELS, LINE, Nf4Weight, WORDS, borders};
-use crate::shim::parallel;
 
 const _: () = assert!(WORDS as usize == LANES && LEVELS.len() == LANES);
 
@@ -25,19 +24,17 @@ fn hold<S: Simd, N: Number>(simd: S, weight: &Tensor, into: &Nf4Weight) -> Optio
     let (words, scales) = (into.words.data_ptr() as usize, into.scales.data_ptr() as usize);
     let lines = into.words.size()[1] as usize / LANES;
     let borders = borders();
-    parallel(from.count, GRAIN / from.columns.max(1) + 1, |part| {
-        for i in part {
-            // SAFETY: each row is one thread's, and has so many lines.
-            let (words, scales) = unsafe {
-                let words = (words as *mut [u32; LANES]).add(i * lines);
-                let scales = (scales as *mut [f32; BLOCKS]).add(i * lines);
-                (std::slice::from_raw_parts_mut(words, lines), std::slice::from_raw_parts_mut(scales, lines))
-            };
-            for (line, (words, scales)) in words.iter_mut().zip(scales).enumerate() {
-                let at = line * LINE as usize;
-                // SAFETY: no more are read than the row has.
-                unsafe { hold_line(simd, &borders, from.row(i).add(at), from.columns - at, words, scales) };
-            }
+    for_rows(from.count, from.columns, |i| {
+        // SAFETY: each row is one thread's, and has so many lines.
+        let (words, scales) = unsafe {
+            let words = (words as *mut [u32; LANES]).add(i * lines);
+            let scales = (scales as *mut [f32; BLOCKS]).add(i * lines);
+            (std::slice::from_raw_parts_mut(words, lines), std::slice::from_raw_parts_mut(scales, lines))
+        };
+        for (line, (words, scales)) in words.iter_mut().zip(scales).enumerate() {
+            let at = line * LINE as usize;
+            // SAFETY: no more are read than the row has.
+            unsafe { hold_line(simd, &borders, from.row(i).add(at), from.columns - at, words, scales) };
         }
     });
     Some(())
@@ -84,11 +81,9 @@ unsafe fn hold_line<S: Simd, N: Number>(
 fn write<S: Simd, N: Number>(simd: S, weight: &Nf4Weight, out: &Tensor) -> Option<()> {
     let out = Rows::<N>::of(out)?;
     let weight = Place::of(weight)?;
-    parallel(out.count, GRAIN / out.columns.max(1) + 1, |part| {
-        for i in part {
-            // SAFETY: each row is one thread's.
-            unsafe { write_row(simd, &weight, i, out.row(i), out.columns) };
-        }
+    for_rows(out.count, out.columns, |i| {
+        // SAFETY: each row is one thread's.
+        unsafe { write_row(simd, &weight, i, out.row(i), out.columns) };
     });
     Some(())
 }

@@ -3,8 +3,7 @@
 use tch::{Device, Kind, Tensor};
 
 use super::lanes::{LANES, Make, Number, Simd, run};
-use super::rows::{GRAIN, Rows, by_kinds, floats, optional};
-use crate::shim::parallel;
+use super::rows::{Rows, by_kinds, floats, for_rows, optional};
 
 /// Rows over which the weight's gradient is summed first: a fixed number, so that the sum does not depend on the
 /// threads (choice).
@@ -25,13 +24,11 @@ fn forward<S: Simd, X: Number, Y: Number>(
     assert_eq!((into.count, into.columns, weight.len()), (rows.count, rows.columns, rows.columns));
     let inv_rms = Tensor::empty(&x.size()[..x.dim() - 1], (Kind::Float, Device::Cpu));
     let statistics = inv_rms.data_ptr() as usize;
-    parallel(rows.count, GRAIN / rows.columns.max(1) + 1, |part| {
-        for i in part {
-            // SAFETY: each row, and its statistic, is one thread's; the instructions exist.
-            unsafe {
-                let inv_rms = forward_row(simd, rows.row(i), into.row(i), weight, eps as f32);
-                (statistics as *mut f32).add(i).write(inv_rms);
-            }
+    for_rows(rows.count, rows.columns, |i| {
+        // SAFETY: each row, and its statistic, is one thread's; the instructions exist.
+        unsafe {
+            let inv_rms = forward_row(simd, rows.row(i), into.row(i), weight, eps as f32);
+            (statistics as *mut f32).add(i).write(inv_rms);
         }
     });
     Some(inv_rms)
@@ -95,31 +92,23 @@ fn backward<S: Simd, Y: Number, X: Number>(
     let (count, columns) = (rows.count, rows.columns);
     assert_eq!((d_rows.count, d_rows.columns, weight.len(), inv_rms.len()), (count, columns, columns, count));
     assert!(around.is_none_or(|around| (around.count, around.columns) == (count, columns)));
-    parallel(count, GRAIN / columns.max(1) + 1, |part| {
-        for i in part {
-            // SAFETY: as in `forward`.
-            unsafe {
-                let around = around.map(|around| around.row(i).cast_const());
-                backward_row(simd, d_rows.row(i), rows.row(i), weight, inv_rms[i], around, into.row(i));
-            }
+    for_rows(count, columns, |i| {
+        // SAFETY: as in `forward`.
+        unsafe {
+            let around = around.map(|around| around.row(i).cast_const());
+            backward_row(simd, d_rows.row(i), rows.row(i), weight, inv_rms[i], around, into.row(i));
         }
     });
     if let Some(d_weight) = d_weight {
         let parts = count.div_ceil(WEIGHT_ROWS);
         let sums = Tensor::zeros([parts as i64, columns as i64], (Kind::Float, Device::Cpu));
         let sum_rows = Rows::<f32>::of(&sums)?;
-        parallel(parts, GRAIN / (WEIGHT_ROWS * columns).max(1) + 1, |part| {
-            for i in part.flat_map(|part| part * WEIGHT_ROWS..count.min((part + 1) * WEIGHT_ROWS)) {
+        for_rows(parts, WEIGHT_ROWS * columns, |part| {
+            let own = part * WEIGHT_ROWS..count.min((part + 1) * WEIGHT_ROWS);
+            for i in own {
                 // SAFETY: each row of sums is one thread's.
                 unsafe {
-                    weight_row(
-                        simd,
-                        d_rows.row(i),
-                        rows.row(i),
-                        inv_rms[i],
-                        sum_rows.row(i / WEIGHT_ROWS),
-                        columns,
-                    );
+                    weight_row(simd, d_rows.row(i), rows.row(i), inv_rms[i], sum_rows.row(part), columns);
                 }
             }
         });

@@ -8,7 +8,7 @@ use crate::shim::parallel;
 /// Numbers that a thread should have before a second one helps: some microseconds' worth (choice).
 pub(super) const GRAIN: usize = 1 << 14;
 
-/// A tensor's rows: numbers side by side, the rows anywhere.
+/// Rows of a tensor or of a buffer: numbers side by side, the rows anywhere.
 #[derive(Clone, Copy)]
 pub(super) struct Rows<N> {
     first: *mut N,
@@ -42,7 +42,7 @@ impl<N: Number> Rows<N> {
         Some(Self { first: x.data_ptr().cast(), count, columns: columns as usize, inner, stride, outer })
     }
 
-    /// The rows of a matrix that begins at `first`; they lie `row` apart.
+    /// Those of the matrix that lies at `first`, `row` numbers from one to the next.
     pub(super) fn at(first: *mut N, count: usize, columns: usize, row: usize) -> Self {
         Self { first, count, columns, inner: 1, stride: 0, outer: row }
     }
@@ -56,7 +56,7 @@ impl<N: Number> Rows<N> {
         } else {
             i / self.inner * self.outer + i % self.inner * self.stride
         };
-        // SAFETY: the tensor has that row.
+        // SAFETY: there is that row.
         unsafe { self.first.add(offset) }
     }
 
@@ -97,6 +97,11 @@ pub(super) fn optional<T, U>(operand: Option<T>, of: impl FnOnce(T) -> Option<U>
         Some(operand) => of(operand).map(Some),
         None => Some(None),
     }
+}
+
+/// Calls `of` with each row, rows of so many numbers shared among libtorch's threads.
+pub(super) fn for_rows(count: usize, columns: usize, of: impl Fn(usize) + Sync) {
+    parallel(count, GRAIN / columns.max(1) + 1, |part| part.for_each(&of));
 }
 
 /// One result per row, rows shared among libtorch's threads.

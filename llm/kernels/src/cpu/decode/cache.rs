@@ -185,7 +185,8 @@ pub fn attend<N: Number>(
     let group = queries / keys;
     assert!(out.columns() >= queries * dim && (qkv.rows(), out.rows()) == (places.len(), places.len()));
     let into = out.shared();
-    computing!(simd => {    let tasks = places.len() * keys;
+    let tasks = places.len() * keys;
+    computing!(simd => {
         parallel(tasks, 1, |part| {
             let mut scratch = Scratch::default();
             for task in part {
@@ -201,7 +202,8 @@ pub fn attend<N: Number>(
                 let mut query = head * group;
                 while query < (head + 1) * group {
                     let n = GROUP.min((head + 1) * group - query);
-                    let (q, result) = (qkv.row(row)[query * dim..].as_ptr(), into.row(row).wrapping_add(query * dim));
+                    let q = qkv.row(row)[query * dim..].as_ptr();
+                    let result = into.row(row).wrapping_add(query * dim);
                     // SAFETY: a task's results are one thread's; the keys and values lie where `put` wrote them.
                     unsafe {
                         match n {
