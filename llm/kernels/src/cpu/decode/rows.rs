@@ -5,7 +5,7 @@ use tch::Tensor;
 use super::buffer::Buffer;
 use super::support::computing;
 use crate::cpu::lanes::{LANES, Make, Number};
-use crate::cpu::rows::{GRAIN, Rows, for_rows};
+use crate::cpu::rows::{GRAIN, Rows, floats, for_rows};
 use crate::cpu::{gated as gate, norm as rms, rope as turn};
 use crate::shape::{Activation, Heads};
 use crate::shim::parallel;
@@ -60,7 +60,8 @@ pub fn soft_cap(logits: &mut [f32], cap: f64) {
 }
 
 /// The normalised rows, into the first columns of others.
-pub fn norm<N: Number>(x: &Buffer<N>, weight: &[f32], eps: f64, out: &mut Buffer<N>) {
+pub fn norm<N: Number>(x: &Buffer<N>, weight: &Tensor, eps: f64, out: &mut Buffer<N>) {
+    let weight = floats(weight).expect("f32 on the CPU");
     assert!(x.columns() == weight.len() && out.columns() >= weight.len() && out.rows() == x.rows());
     let into = out.shared();
     computing!(simd => for_rows(x.rows(), weight.len(), |row| {
@@ -70,7 +71,8 @@ pub fn norm<N: Number>(x: &Buffer<N>, weight: &[f32], eps: f64, out: &mut Buffer
 }
 
 /// Normalises `count` heads from the column `first` on, in place.
-pub fn norm_heads<N: Number>(x: &mut Buffer<N>, first: usize, count: usize, weight: &[f32], eps: f64) {
+pub fn norm_heads<N: Number>(x: &mut Buffer<N>, first: usize, count: usize, weight: &Tensor, eps: f64) {
+    let weight = floats(weight).expect("f32 on the CPU");
     assert!(first + count * weight.len() <= x.columns());
     let (rows, into) = (x.rows(), x.shared());
     computing!(simd => for_rows(rows, count * weight.len(), |row| {
