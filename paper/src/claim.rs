@@ -207,6 +207,7 @@ impl<T: ?Sized> Declared<T> {
 
 /// One claim, tested.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[must_use]
 pub struct Claim {
     /// `a-12/accuracy-rises`: the figure, a slash, a name.
     pub id: String,
@@ -257,19 +258,16 @@ impl Claim {
 
     /// Holds if the whole interval lies above `threshold`, does not hold if it lies below, and is undecided between.
     /// `test` says what was computed. A statistic that is undefined on the table (`None`) leaves the claim untested.
-    #[must_use]
     pub fn above(self, threshold: f64, estimate: impl Into<Option<Estimate>>, test: &str) -> Self {
         self.expecting(Expected::Above(threshold), estimate, test)
     }
 
     /// Holds if the whole interval lies below `threshold`; the rest is like [`above`](Self::above).
-    #[must_use]
     pub fn below(self, threshold: f64, estimate: impl Into<Option<Estimate>>, test: &str) -> Self {
         self.expecting(Expected::Below(threshold), estimate, test)
     }
 
     /// [`above`](Self::above) or [`below`](Self::below), as `expected` says.
-    #[must_use]
     pub fn expecting(self, expected: Expected, estimate: impl Into<Option<Estimate>>, test: &str) -> Self {
         let (above, threshold) = match expected {
             Expected::Above(threshold) => (true, threshold),
@@ -291,58 +289,49 @@ impl Claim {
     }
 
     /// A verdict that a test other than an interval gave. The claim puts the effect above zero or below it.
-    #[must_use]
     pub fn decided(self, verdict: Verdict, estimate: Option<Estimate>, above: bool, test: &str) -> Self {
         Self { test: test.into(), estimate, threshold: 0.0, above, verdict, ..self }
     }
 
     /// Cannot be decided by this run.
-    #[must_use]
     pub fn not_tested(self, reason: &str) -> Self {
         Self { verdict: Verdict::NotTested(reason.into()), ..self }
     }
 
     /// One of several cases of a claim: `-whitened` in its id, ` (whitened features)` in its statement. Commas, slashes and
     /// blanks of `id` become hyphens.
-    #[must_use]
     pub fn of_case(self, id: &str, statement: &str) -> Self {
         let statement = format!("{} ({statement}).", self.statement.trim_end_matches('.'));
         Self { id: format!("{}-{}", self.id, slug(id)), statement, ..self }
     }
 
     /// Adds to what was computed and compared.
-    #[must_use]
     pub fn remarking(self, remark: &str) -> Self {
         Self { test: format!("{}; {remark}", self.test), ..self }
     }
 
     /// Says which of several models the claim is about, in its id too.
-    #[must_use]
     pub fn of_model(self, model: &str) -> Self {
         let id = format!("{}-{}", self.id, slug(model));
         Self { id, statement: format!("{model}: {}", self.statement), ..self }
     }
 
     /// Names the claim that this is one of several tests of.
-    #[must_use]
     pub fn of_question(self, question: &str) -> Self {
         Self { question: question.into(), ..self }
     }
 
     /// Says what kind of evidence the test is.
-    #[must_use]
     pub fn by(self, evidence: Evidence) -> Self {
         Self { evidence, ..self }
     }
 
     /// The same as a question of ours.
-    #[must_use]
     pub fn ours(self, source: &str) -> Self {
         Self { source: source.into(), evidence: Evidence::Ours, ..self }
     }
 
     /// Names the question of another figure that asks the same.
-    #[must_use]
     pub fn same_as(self, question: Option<&str>) -> Self {
         Self { same: question.map(str::to_owned), ..self }
     }
@@ -353,7 +342,6 @@ impl Claim {
     }
 
     /// Says which data sets the claim is about (default: all that the figure uses).
-    #[must_use]
     pub fn on_data(self, names: &[&str]) -> Self {
         Self { data: Some(names.iter().map(|name| (*name).to_owned()).collect()), ..self }
     }

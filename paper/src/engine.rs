@@ -16,8 +16,6 @@ use tokensieve_plot::{Drawing, Theme};
 pub struct Made {
     /// Its documentation.
     pub about: About,
-    /// What a reader must know about this table, shown above the drawing.
-    pub subtitle: Option<&'static str>,
     /// Its data.
     pub table: Table,
     /// Where the data come from.
@@ -28,18 +26,11 @@ pub struct Made {
     pub claims: Vec<Claim>,
     /// The conversations for the token viewer.
     pub conversations: Vec<Conversation>,
-    /// Units that had to be computed (the others were cached).
-    pub computed: usize,
     /// Whether the table is the repository's and not this machine's.
     pub is_recorded: bool,
 }
 
 impl Made {
-    /// What replaced data sets that could not be obtained, as a sentence for titles.
-    pub fn replacement(&self) -> Option<String> {
-        replacement(&self.provenance)
-    }
-
     /// Whether the table holds texts of a data set, which stay out of the repository.
     pub fn quotes_data(&self) -> bool {
         self.about.is_of_tokens() && !self.provenance.data.is_empty()
@@ -97,7 +88,7 @@ fn finish(entry: &Entry, run: Run) -> Result<Made> {
         date: provenance::now(),
         host: Host::here(),
     };
-    Ok(Made { computed: log.computed, ..assemble(entry, table, provenance)? })
+    assemble(entry, table, provenance)
 }
 
 /// Everything that follows from a table.
@@ -108,7 +99,7 @@ pub(crate) fn assemble(entry: &Entry, table: Table, provenance: Provenance) -> R
     if let Some(subtitle) = subtitle {
         drawing = drawing.subtitle(subtitle);
     }
-    if let Some(replacement) = replacement(&provenance) {
+    if let Some(replacement) = provenance.replacement() {
         drawing = drawing.notice(replacement);
     }
     let claims =
@@ -116,26 +107,7 @@ pub(crate) fn assemble(entry: &Entry, table: Table, provenance: Provenance) -> R
     let claims = claims.into_iter().map(|claim| on_its_data(claim, &provenance)).collect();
     let conversations =
         entry.figure.conversations(&table).with_context(|| format!("reading the tokens of {}", about.id))?;
-    Ok(Made {
-        about,
-        subtitle,
-        table,
-        provenance,
-        drawing,
-        claims,
-        conversations,
-        computed: 0,
-        is_recorded: false,
-    })
-}
-
-fn replacement(provenance: &Provenance) -> Option<String> {
-    let replaced: Vec<String> = provenance
-        .data
-        .iter()
-        .filter_map(|data| Some(format!("{} instead of {}", data.replaced_by.as_ref()?, data.name)))
-        .collect();
-    (!replaced.is_empty()).then(|| format!("Drawn on {}", replaced.join(", ")))
+    Ok(Made { about, table, provenance, drawing, claims, conversations, is_recorded: false })
 }
 
 /// A claim about a data set that was replaced has not been tested, whatever its numbers.
@@ -181,7 +153,7 @@ mod tests {
         assert!(matches!(verdict(claim()), Verdict::NotTested(_)));
         assert!(matches!(verdict(claim().on_data(&["mnist"])), Verdict::NotTested(_)));
         assert_eq!(verdict(claim().on_data(&["fashion-mnist"])), Verdict::Holds);
-        assert_eq!(replacement(&provenance).as_deref(), Some("Drawn on Fashion-MNIST instead of mnist"));
+        assert_eq!(provenance.replacement().as_deref(), Some("Drawn on Fashion-MNIST instead of mnist"));
     }
 
     /// Whether its report shows them in the viewer or not.

@@ -4,7 +4,7 @@ use crate::claim::{Evidence, distinct, tally};
 use crate::planned::outcomes::rounded;
 use crate::recorded::{Recorded, same_verdict};
 use crate::study::models;
-use crate::table::to_csv;
+use crate::table::{self, to_csv};
 use crate::{Claim, Estimate, Made, Verdict};
 use anyhow::Result;
 use comfy_table::{ContentArrangement, Table, presets::UTF8_BORDERS_ONLY};
@@ -75,19 +75,16 @@ impl<'a> Ledger<'a> {
 
     /// Which models the papers are tested on, in a sentence; `None` where no language model is.
     pub fn models(&self) -> Option<String> {
-        let mut models: Vec<String> = Vec::new();
+        let mut models = Vec::new();
         let mut of_paper = [false; 2];
         for made in self.made {
             let Some(of_profile) = models::behind(&made.provenance) else { continue };
-            for model in of_profile {
-                if !models.contains(&model) {
-                    models.push(model);
-                }
-            }
+            models.extend(of_profile);
             for (known, paper) in of_paper.iter_mut().zip(PAPERS) {
                 *known |= made.about.source.starts_with(paper);
             }
         }
+        let models = table::distinct(models);
         let on = |of_models: bool| {
             if of_models { format!("{} and on toys", models.join(", ")) } else { "toys only".into() }
         };
@@ -122,10 +119,10 @@ impl<'a> Ledger<'a> {
     /// The ledger as JSON: every claim with its verdict, the command that tests it anew, what that costs and where its
     /// evidence lies. `schema` rises when a key changes its meaning or goes.
     pub fn to_json(&self) -> Result<String> {
-        let entries: Vec<Entry<'_>> = self
+        let entries: Vec<serde_json::Value> = self
             .made
             .iter()
-            .flat_map(|made| made.claims.iter().map(move |claim| Entry::of(made, claim)))
+            .flat_map(|made| made.claims.iter().map(move |claim| entry(made, claim)))
             .collect();
         Ok(serde_json::to_string_pretty(&json!({ "schema": SCHEMA, "claims": entries }))? + "\n")
     }
@@ -227,67 +224,42 @@ struct Line<'a> {
 /// Of the ledger's JSON.
 const SCHEMA: u32 = 1;
 
-/// A claim in the ledger's JSON, as challenges to reproduce papers ask for it.
-#[derive(Serialize)]
-struct Entry<'a> {
-    claim: &'a str,
-    source: &'a str,
-    statement: String,
-    test: String,
-    kind: &'static str,
-    effect: Option<f64>,
-    low: Option<f64>,
-    high: Option<f64>,
-    n: Option<usize>,
-    threshold: f64,
-    claimed: &'static str,
-    verdict: &'static str,
-    /// Why it was not tested, if it was not.
-    reason: Option<&'a str>,
-    /// What computes the figure and tests its claims.
-    command: String,
-    /// Computing time of the figure's units, on `machine`.
-    hours: f64,
-    machine: String,
-    commit: String,
-    /// Files beside the ledger: page, table, drawing, provenance.
-    evidence: [String; 4],
-}
-
-impl<'a> Entry<'a> {
-    fn of(made: &'a Made, claim: &'a Claim) -> Self {
-        let id = made.about.id;
-        let from = &made.provenance;
-        let name = claim.id.split_once('/').map_or(claim.id.as_str(), |(_, name)| name);
-        Self {
-            claim: &claim.id,
-            source: &claim.source,
-            statement: unmarked(&claim.statement),
-            test: unmarked(&claim.test),
-            kind: claim.evidence.name(),
-            effect: claim.estimate.map(|estimate| estimate.value),
-            low: claim.estimate.map(|estimate| estimate.low),
-            high: claim.estimate.map(|estimate| estimate.high),
-            n: claim.estimate.map(|estimate| estimate.n),
-            threshold: claim.threshold,
-            claimed: if claim.above { "above" } else { "below" },
-            verdict: claim.verdict.name(),
-            reason: match &claim.verdict {
-                Verdict::NotTested(reason) => Some(reason),
-                _ => None,
-            },
-            command: format!("./just figure {id} --profile {}", from.profile),
-            hours: rounded(from.seconds / 3600.0, 3),
-            machine: from.computed_on(),
-            commit: from.computed_by(),
-            evidence: [
-                format!("{id}.html#{name}"),
-                format!("{id}.csv"),
-                format!("{id}.svg"),
-                format!("{id}.json"),
-            ],
-        }
-    }
+/// A claim in the ledger's JSON, as challenges to reproduce papers ask for it: `reason` says why it was not tested, `command`
+/// computes the figure and tests its claims, `hours` are the computing time of the figure's units on `machine`, and `evidence`
+/// are files beside the ledger (page, table, drawing, provenance).
+fn entry(made: &Made, claim: &Claim) -> serde_json::Value {
+    let id = made.about.id;
+    let from = &made.provenance;
+    let name = claim.id.split_once('/').map_or(claim.id.as_str(), |(_, name)| name);
+    let reason = match &claim.verdict {
+        Verdict::NotTested(reason) => Some(reason),
+        _ => None,
+    };
+    json!({
+        "claim": claim.id,
+        "source": claim.source,
+        "statement": unmarked(&claim.statement),
+        "test": unmarked(&claim.test),
+        "kind": claim.evidence.name(),
+        "effect": claim.estimate.map(|estimate| estimate.value),
+        "low": claim.estimate.map(|estimate| estimate.low),
+        "high": claim.estimate.map(|estimate| estimate.high),
+        "n": claim.estimate.map(|estimate| estimate.n),
+        "threshold": claim.threshold,
+        "claimed": if claim.above { "above" } else { "below" },
+        "verdict": claim.verdict.name(),
+        "reason": reason,
+        "command": format!("./just figure {id} --profile {}", from.profile),
+        "hours": rounded(from.seconds / 3600.0, 3),
+        "machine": from.computed_on(),
+        "commit": from.computed_by(),
+        "evidence": [
+            format!("{id}.html#{name}"),
+            format!("{id}.csv"),
+            format!("{id}.svg"),
+            format!("{id}.json"),
+        ],
+    })
 }
 
 fn sentence(verdict: &Verdict) -> String {

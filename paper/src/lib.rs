@@ -77,6 +77,6 @@ pub use engine::Made;
 pub use figure::{About, Entry, Figure};
 pub use profile::Profile;
 pub use run::Run;
-pub(crate) use table::columns;
 pub use table::{Column, Table};
+pub(crate) use table::{columns, row};
 pub use tokensieve_base::statistics::Estimate;

@@ -57,6 +57,16 @@ pub struct KeptOrigin {
 }
 
 impl Provenance {
+    /// What replaced data sets that could not be obtained, as a sentence for titles.
+    pub fn replacement(&self) -> Option<String> {
+        let replaced: Vec<String> = self
+            .data
+            .iter()
+            .filter_map(|data| Some(format!("{} instead of {}", data.replaced_by.as_ref()?, data.name)))
+            .collect();
+        (!replaced.is_empty()).then(|| format!("Drawn on {}", replaced.join(", ")))
+    }
+
     /// The commit that computed: the checkout's, or those of kept results, which are many.
     pub fn computed_by(&self) -> String {
         let commits: BTreeSet<&String> = self.kept().flat_map(|kept| &kept.commits).collect();

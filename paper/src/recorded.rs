@@ -98,12 +98,6 @@ impl Recorded {
         self.verdicts.get(claim)
     }
 
-    /// Claims that are recorded but were not among `made`.
-    pub fn missing<'a>(&'a self, made: &'a [Made]) -> impl Iterator<Item = &'a str> {
-        let known = |id: &str| made.iter().flat_map(|made| &made.claims).any(|claim| claim.id == id);
-        self.verdicts.keys().map(String::as_str).filter(move |id| !known(id))
-    }
-
     /// Whether the verdicts on a figure made here ought to be the recorded ones: not where the profile is another, and with
     /// it the runs.
     pub fn has_verdicts_for(&self, made: &Made) -> bool {
@@ -121,7 +115,7 @@ impl Recorded {
         if made.provenance.profile == Profile::Smoke.name() {
             return skip("the smoke profile runs a smaller protocol than the recorded one");
         }
-        if let Some(replacement) = made.replacement() {
+        if let Some(replacement) = made.provenance.replacement() {
             return skip(&replacement);
         }
         if table == made.table {
@@ -163,7 +157,7 @@ pub fn record(made: &[Made]) -> Result<PathBuf> {
     // Before anything is written, so that tables and ledger always agree.
     for made in recorded() {
         ensure!(
-            made.provenance.profile != Profile::Smoke.name() && made.replacement().is_none(),
+            made.provenance.profile != Profile::Smoke.name() && made.provenance.replacement().is_none(),
             "{} was made with the smoke profile or on replaced data; record the whole protocol on the paper's data",
             made.about.id
         );

@@ -36,7 +36,6 @@ pub struct Run {
 pub(crate) struct Log {
     pub(crate) units: Vec<Unit>,
     pub(crate) data: Vec<DataSet>,
-    pub(crate) computed: usize,
 }
 
 impl Run {
@@ -84,7 +83,7 @@ impl Run {
         if let Some((origin, rows)) = self.cache.as_ref().and_then(|cache| cache.get(&key)) {
             // An entry that no longer reads as this type is computed again.
             if let Ok(rows) = from_csv(&rows) {
-                self.note(unit, config, origin.seconds, false);
+                self.note(unit, config, origin.seconds);
                 return Ok(rows);
             }
         }
@@ -99,7 +98,7 @@ impl Run {
                 Origin { figure: self.figure.clone(), unit: unit.into(), config: config.clone(), seconds };
             cache.put(&key, &origin, &to_csv(&rows)?)?;
         }
-        self.note(unit, config, seconds, true);
+        self.note(unit, config, seconds);
         Ok(rows)
     }
 
@@ -153,12 +152,12 @@ impl Run {
     /// figure reads there is part of its provenance.
     pub fn job(&self, job: &Job) -> Result<PathBuf> {
         let progress = self.progress(&job.name, 0);
-        let (folder, made) =
+        let (folder, _) =
             self.lab().make(job, &|line| progress.say(line)).with_context(|| self.figure.clone())?;
         let noted = self.log.borrow().units.iter().any(|unit| unit.name == job.name);
         if !noted {
             let seconds = self.lab().done(job).map_or(0.0, |done| done.seconds);
-            self.note(&job.name, job.describe(), seconds, made);
+            self.note(&job.name, job.describe(), seconds);
         }
         Ok(folder)
     }
@@ -209,10 +208,8 @@ impl Run {
         cache::key(&[&self.figure, unit, &config.to_string(), &data.join(" "), &self.code])
     }
 
-    fn note(&self, name: &str, config: serde_json::Value, seconds: f64, computed: bool) {
-        let mut log = self.log.borrow_mut();
-        log.units.push(Unit { name: name.into(), config, seconds, kept: None });
-        log.computed += usize::from(computed);
+    fn note(&self, name: &str, config: serde_json::Value, seconds: f64) {
+        self.log.borrow_mut().units.push(Unit { name: name.into(), config, seconds, kept: None });
     }
 
     pub(crate) fn into_log(self) -> Log {

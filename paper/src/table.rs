@@ -110,7 +110,29 @@ macro_rules! columns {
     };
 }
 
-pub(crate) use columns;
+/// A table's row and its columns in one list: the struct, whose fields say what they mean, and `columns()` of a table of such
+/// rows. A field has a name, a unit if there is one, a type and a meaning, as in `loss_nats in "nats": f64 = "−log *p* of the
+/// label"`.
+macro_rules! row {
+    ($(#[$about:meta])* $vis:vis struct $Row:ident {
+        $($name:ident $(in $unit:literal)?: $Type:ty = $meaning:literal),+ $(,)?
+    }) => {
+        $(#[$about])*
+        #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+        $vis struct $Row {
+            $(#[doc = $meaning] $vis $name: $Type),+
+        }
+
+        impl $Row {
+            /// What the columns mean.
+            $vis fn columns() -> Vec<$crate::Column> {
+                vec![$($crate::Column { name: stringify!($name), unit: concat!("" $(, $unit)?), meaning: $meaning }),+]
+            }
+        }
+    };
+}
+
+pub(crate) use {columns, row};
 
 /// Rows as CSV text with a header.
 pub(crate) fn to_csv<R: Serialize>(rows: &[R]) -> Result<String> {

@@ -12,81 +12,36 @@ use crate::product::Product;
 use crate::shape::{Activation, Attention, Heads};
 pub use int8::Int8Weight;
 
-pub(crate) fn product(_: &Product, _: &Tensor) -> Option<()> {
-    None
+/// Functions that return `None`.
+macro_rules! none {
+    ($(fn $name:ident($($argument:ty),*) -> $result:ty;)*) => {
+        $(pub(crate) fn $name($(_: $argument),*) -> $result {
+            None
+        })*
+    };
 }
 
-pub(crate) fn hold_nf4(_: &Tensor, _: &Nf4Weight) -> Option<()> {
-    None
-}
-
-pub(crate) fn nf4(_: &Nf4Weight, _: &Tensor) -> Option<()> {
-    None
-}
-
-pub(crate) fn rms_norm(_: &Tensor, _: &Tensor, _: f64, _: &Tensor) -> Option<Tensor> {
-    None
-}
-
-pub(crate) fn rms_norm_backward(
-    _: &Tensor,
-    _: &Tensor,
-    _: &Tensor,
-    _: &Tensor,
-    _: Option<&Tensor>,
-    _: Option<&Tensor>,
-) -> Option<Tensor> {
-    None
-}
-
-pub(crate) fn rope(_: &Tensor, _: &Tensor, _: &Tensor, _: &Heads, _: bool) -> Option<()> {
-    None
-}
-
-pub(crate) fn gated(_: &Tensor, _: Activation, _: &Tensor) -> Option<()> {
-    None
-}
-
-pub(crate) fn gated_backward(_: &Tensor, _: &Tensor, _: Activation, _: Option<&Tensor>) -> Option<Tensor> {
-    None
-}
-
-pub(crate) fn attention(
-    _: &Tensor,
-    _: &Layout,
-    _: &Attention,
-    _: Option<&Mask>,
-    _: &Tensor,
-) -> Option<Tensor> {
-    None
-}
-
-pub(crate) fn attention_backward(
-    _: &Tensor,
-    _: &Tensor,
-    _: &Tensor,
-    _: &Tensor,
-    _: &Layout,
-    _: &Attention,
-) -> Option<Tensor> {
-    None
-}
-
-pub(crate) fn dropout(_: &Tensor, _: Option<&Tensor>, _: &Mask, _: f64) -> Option<Tensor> {
-    None
+none! {
+    fn product(&Product, &Tensor) -> Option<()>;
+    fn hold_nf4(&Tensor, &Nf4Weight) -> Option<()>;
+    fn nf4(&Nf4Weight, &Tensor) -> Option<()>;
+    fn rms_norm(&Tensor, &Tensor, f64, &Tensor) -> Option<Tensor>;
+    fn rms_norm_backward(
+        &Tensor, &Tensor, &Tensor, &Tensor, Option<&Tensor>, Option<&Tensor>
+    ) -> Option<Tensor>;
+    fn rope(&Tensor, &Tensor, &Tensor, &Heads, bool) -> Option<()>;
+    fn gated(&Tensor, Activation, &Tensor) -> Option<()>;
+    fn gated_backward(&Tensor, &Tensor, Activation, Option<&Tensor>) -> Option<Tensor>;
+    fn attention(&Tensor, &Layout, &Attention, Option<&Mask>, &Tensor) -> Option<Tensor>;
+    fn attention_backward(&Tensor, &Tensor, &Tensor, &Tensor, &Layout, &Attention) -> Option<Tensor>;
+    fn dropout(&Tensor, Option<&Tensor>, &Mask, f64) -> Option<Tensor>;
 }
 
 pub(crate) mod logits {
-    pub(crate) fn largest(_: &[f32]) -> Option<f32> {
-        None
-    }
-
-    pub(crate) fn sum_exp(_: &[f32], _: f32) -> Option<f64> {
-        None
-    }
-
-    pub(crate) fn exponentials(_: &mut [f32], _: f32, _: f32) -> Option<()> {
-        None
+    none! {
+        fn largest(&[f32]) -> Option<f32>;
+        fn sum_exp(&[f32], f32) -> Option<f64>;
+        fn exponentials(&mut [f32], f32, f32) -> Option<()>;
     }
 }
 
@@ -95,16 +50,10 @@ pub(crate) mod head_rows {
 
     use crate::head_rows::task::{Chunk, Logits, Onto, Request, RowStats, Task, Top};
 
-    pub(crate) fn statistics(_: &Chunk, _: &Tensor, _: &Request) -> Option<Vec<RowStats>> {
-        None
-    }
-
-    pub(crate) fn top(_: &Tensor, _: Option<f64>, _: usize) -> Option<Top> {
-        None
-    }
-
-    pub(crate) fn gradient(_: &Tensor, _: &Logits, _: &[Task], _: Option<f64>, _: &Onto) -> Option<Vec<f64>> {
-        None
+    none! {
+        fn statistics(&Chunk, &Tensor, &Request) -> Option<Vec<RowStats>>;
+        fn top(&Tensor, Option<f64>, usize) -> Option<Top>;
+        fn gradient(&Tensor, &Logits, &[Task], Option<f64>, &Onto) -> Option<Vec<f64>>;
     }
 }
 
@@ -113,11 +62,8 @@ pub(crate) mod spread {
 
     use crate::spread::sums::{Mean, Run, Sums};
 
-    pub(crate) fn add(_: &mut Sums, _: &[Run], _: &Tensor, _: Option<f64>) -> Option<()> {
-        None
-    }
-
-    pub(crate) fn means(_: &Sums, _: usize, _: &[usize]) -> Option<Vec<Vec<Mean>>> {
-        None
+    none! {
+        fn add(&mut Sums, &[Run], &Tensor, Option<f64>) -> Option<()>;
+        fn means(&Sums, usize, &[usize]) -> Option<Vec<Vec<Mean>>>;
     }
 }

@@ -8,6 +8,7 @@ const LINE: f64 = 15.0;
 
 /// Shapes in pixels, from the drawing's left and the diagram's own top.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[must_use]
 pub struct Diagram {
     height: f64,
     items: Vec<Item>,
@@ -28,31 +29,26 @@ impl Diagram {
     }
 
     /// A box at `[left, top, width, height]` with its text centred, one line per line.
-    #[must_use]
     pub fn node(self, place: [f64; 4], text: &str, ink: Ink) -> Self {
         self.with(Item::Node { place, text: text.into(), ink })
     }
 
     /// A line through `path` with a head at its end.
-    #[must_use]
     pub fn arrow(self, path: impl IntoIterator<Item = (f64, f64)>) -> Self {
         self.with(Item::Arrow { path: path.into_iter().collect() })
     }
 
     /// A line of text.
-    #[must_use]
     pub fn text(self, at: (f64, f64), text: &str, anchor: Anchor) -> Self {
         self.with(Item::Text { at, text: text.into(), anchor, bold: false })
     }
 
     /// A line of bold text.
-    #[must_use]
     pub fn heading(self, at: (f64, f64), text: &str, anchor: Anchor) -> Self {
         self.with(Item::Text { at, text: text.into(), anchor, bold: true })
     }
 
     /// A thin line.
-    #[must_use]
     pub fn rule(self, from: (f64, f64), to: (f64, f64)) -> Self {
         self.with(Item::Rule { from, to })
     }

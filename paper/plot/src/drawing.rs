@@ -4,6 +4,7 @@ use crate::{Axis, Colours, Diagram, Series, Words};
 
 /// A whole figure: a diagram, blocks of coloured text, and panels in rows of `columns` with one legend for all.
 #[derive(Clone, Debug, PartialEq)]
+#[must_use]
 pub struct Drawing {
     pub(crate) diagram: Option<Diagram>,
     pub(crate) words: Vec<Words>,
@@ -36,49 +37,41 @@ impl Drawing {
     }
 
     /// Adds a diagram, above everything else.
-    #[must_use]
     pub fn diagram(self, diagram: Diagram) -> Self {
         Self { diagram: Some(diagram), ..self }
     }
 
     /// Adds blocks of coloured text, above the panels, as many to a row as there are columns.
-    #[must_use]
     pub fn words(self, words: impl IntoIterator<Item = Words>) -> Self {
         Self { words: words.into_iter().collect(), ..self }
     }
 
     /// Panels per row.
-    #[must_use]
     pub fn columns(self, columns: usize) -> Self {
         Self { columns: columns.max(1), ..self }
     }
 
     /// Height of a panel's plotting area, in pixels (default: 230).
-    #[must_use]
     pub fn panel_height(self, panel_height: f64) -> Self {
         Self { panel_height, ..self }
     }
 
     /// Width of the whole drawing, in pixels (default: 760).
-    #[must_use]
     pub fn width(self, width: f64) -> Self {
         Self { width, ..self }
     }
 
     /// One colour scale, and one colour bar, for the cells of every panel.
-    #[must_use]
     pub fn colours(self, colours: Colours) -> Self {
         Self { colours: Some(colours), ..self }
     }
 
     /// A line of plain text above the drawing, for what a reader should know to read it.
-    #[must_use]
     pub fn subtitle(self, subtitle: impl Into<String>) -> Self {
         Self { subtitle: Some(subtitle.into()), ..self }
     }
 
     /// A bold line above everything, for what a reader must not miss (a data set that was replaced).
-    #[must_use]
     pub fn notice(self, notice: impl Into<String>) -> Self {
         Self { notice: Some(notice.into()), ..self }
     }
@@ -86,6 +79,7 @@ impl Drawing {
 
 /// Two axes and what is drawn between them.
 #[derive(Clone, Debug, PartialEq)]
+#[must_use]
 pub struct Panel {
     pub(crate) title: String,
     pub(crate) x: Axis,
@@ -101,27 +95,23 @@ impl Panel {
     }
 
     /// Puts a name in front of the title: `whose, title`.
-    #[must_use]
     pub fn of(self, whose: &str) -> Self {
         Self { title: format!("{whose}, {}", self.title), ..self }
     }
 
     /// Adds one series; later ones lie on top.
-    #[must_use]
     pub fn with(mut self, series: Series) -> Self {
         self.series.push(series);
         self
     }
 
     /// Adds many series.
-    #[must_use]
     pub fn with_all(mut self, series: impl IntoIterator<Item = Series>) -> Self {
         self.series.extend(series);
         self
     }
 
     /// A colour scale, and a colour bar, of this panel's own.
-    #[must_use]
     pub fn colours(self, colours: Colours) -> Self {
         Self { colours: Some(colours), ..self }
     }

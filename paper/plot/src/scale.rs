@@ -2,6 +2,7 @@
 
 /// One axis of a panel: label, scale, range and ticks.
 #[derive(Clone, Debug, PartialEq)]
+#[must_use]
 pub struct Axis {
     pub(crate) label: String,
     pub(crate) scale: Scale,
@@ -54,31 +55,26 @@ impl Axis {
     }
 
     /// Fixes the range; otherwise it spans the panel's marks.
-    #[must_use]
     pub fn range(self, low: f64, high: f64) -> Self {
         Self { range: Some((low, high)), ..self }
     }
 
     /// Ends the axis exactly at its data, as a heat map wants.
-    #[must_use]
     pub fn tight(self) -> Self {
         Self { tight: true, ..self }
     }
 
     /// Sets ticks and their labels by hand.
-    #[must_use]
     pub fn ticks<S: Into<String>>(self, ticks: impl IntoIterator<Item = (f64, S)>) -> Self {
         Self { ticks: Some(ticks.into_iter().map(|(at, label)| (at, label.into())).collect()), ..self }
     }
 
     /// Tick labels as percentages of one.
-    #[must_use]
     pub fn percent(self) -> Self {
         Self { percent: true, ..self }
     }
 
     /// Keeps the ticks but drops all text: for the inner panels of a grid that shares its axes.
-    #[must_use]
     pub fn quiet(self) -> Self {
         Self { quiet: true, ..self }
     }

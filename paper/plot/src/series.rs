@@ -54,6 +54,7 @@ pub(crate) enum Mark {
 
 /// One mark with its ink, name and stroke.
 #[derive(Clone, Debug, PartialEq)]
+#[must_use]
 pub struct Series {
     pub(crate) mark: Mark,
     pub(crate) ink: Ink,
@@ -121,49 +122,41 @@ impl Series {
     }
 
     /// Colour by role.
-    #[must_use]
     pub fn ink(self, ink: Ink) -> Self {
         Self { ink, ..self }
     }
 
     /// Name in the legend; series of the same name share one entry.
-    #[must_use]
     pub fn label(self, label: &str) -> Self {
         Self { label: Some(label.into()), ..self }
     }
 
     /// Dashed stroke.
-    #[must_use]
     pub fn dashed(self) -> Self {
         Self { dash: "6 4", ..self }
     }
 
     /// Dotted stroke.
-    #[must_use]
     pub fn dotted(self) -> Self {
         Self { dash: "1.5 3", ..self }
     }
 
     /// Stroke width in pixels.
-    #[must_use]
     pub fn stroke(self, stroke: f64) -> Self {
         Self { stroke, ..self }
     }
 
     /// Marker of points.
-    #[must_use]
     pub fn shape(self, shape: Shape) -> Self {
         Self { shape, ..self }
     }
 
     /// Radius of points in pixels.
-    #[must_use]
     pub fn size(self, size: f64) -> Self {
         Self { size, ..self }
     }
 
     /// Writes each cell's value into it, to `digits` significant digits.
-    #[must_use]
     pub fn numbers(mut self, digits: usize) -> Self {
         if let Mark::Cells { numbers, .. } = &mut self.mark {
             *numbers = Some(digits);

@@ -1,7 +1,7 @@
 //! Three ablations of masked training that paper A leaves open: how many tokens, with how large an adapter, in which order.
 
 use crate::claim::{Expected, OURS};
-use crate::finetune::panels::{DEPARTURES, RUNS, gains, words};
+use crate::finetune::panels::{gains, of_study, words};
 use crate::finetune::{Comparison, Place, Quantity, SeedMean, Study};
 use crate::planned::Rate;
 use crate::{About, Claim, Run, Table};
@@ -89,8 +89,7 @@ impl Ablation {
 impl crate::Figure for Ablation {
     fn about(&self) -> About {
         let Self { id, title, source, caption, .. } = *self;
-        let columns = SeedMean::columns();
-        About { id, title, source, caption, protocol: RUNS, deviations: DEPARTURES, columns }
+        About { id, title, source, caption, ..of_study() }
     }
 
     fn table(&self, run: &Run) -> Result<Table> {

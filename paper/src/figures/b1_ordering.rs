@@ -3,6 +3,7 @@
 use crate::claim::{estimate, largest, least};
 use crate::{About, Claim, Declared, Evidence, Expected, Run, Table, columns};
 use anyhow::Result;
+use std::collections::BTreeSet;
 use tokensieve_base::statistics::Estimate;
 use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series};
 use tokensieve_toy::ordering::{self, Advantage, Answering, Objective, OrderingConfig, OrderingRow};
@@ -63,9 +64,7 @@ impl crate::Figure for Figure {
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
         let rows: Vec<OrderingRow> = table.rows()?;
-        let mut contexts: Vec<usize> = rows.iter().map(|row| row.contexts).collect();
-        contexts.sort_unstable();
-        contexts.dedup();
+        let contexts: BTreeSet<usize> = rows.iter().map(|row| row.contexts).collect();
         let cases = [
             (Advantage::Likelihood, "*A* = *p*_{teacher}"),
             (Advantage::Oracle, "oracle reward"),

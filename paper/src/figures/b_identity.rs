@@ -159,13 +159,8 @@ fn order(rows: &[IdentityRow]) -> Option<Estimate> {
 
 /// The lengths of step, in the order of the table.
 fn steps(rows: &[IdentityRow]) -> Vec<f64> {
-    let mut steps: Vec<f64> = Vec::new();
-    for row in rows {
-        if !steps.iter().any(|step| same(*step, row.step)) {
-            steps.push(row.step);
-        }
-    }
-    steps
+    // By its full path: the imports of this file are in the cache's key.
+    crate::table::distinct(rows.iter().map(|row| row.step))
 }
 
 fn clean_rows(rows: &[IdentityRow]) -> impl Iterator<Item = &IdentityRow> {

@@ -1,7 +1,7 @@
 //! Paper B's continuum with a real model: objectives against the mean probability of the tokens that are trained on.
 
 use crate::claim::{Expected, OURS};
-use crate::finetune::panels::{DEPARTURES, RUNS, gain_axis, headlines};
+use crate::finetune::panels::{gain_axis, headlines, of_study};
 use crate::finetune::{Comparison, Place, Quantity, SeedMean, Study};
 use crate::lab::evaluation::replies;
 use crate::picture::curve;
@@ -33,9 +33,7 @@ impl crate::Figure for Figure {
                       wrong ones, and with several right ways to say it. Other panels: the strong domain against the share \
                       of wrong results, with sampled replies, as in the first panel, and with greedy ones. Each objective \
                       at its own tuned rate; mean over seeds with Student's 95 % interval, paired.",
-            protocol: RUNS,
-            deviations: DEPARTURES,
-            columns: SeedMean::columns(),
+            ..of_study()
         }
     }
 

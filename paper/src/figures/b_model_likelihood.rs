@@ -1,6 +1,6 @@
 //! Paper B's likelihood after training with a real model: what each objective does to the probability of the target tokens.
 
-use crate::finetune::panels::{DEPARTURES, RUNS};
+use crate::finetune::panels::of_study;
 use crate::finetune::{Quantity, SeedMean, Study};
 use crate::picture::{Mark, marks};
 use crate::planned::Rate;
@@ -35,9 +35,7 @@ impl crate::Figure for Figure {
             caption: "Mean probability of the target tokens, of the documents that were trained on and of held-out ones \
                       (which have no wrong results), before training and after it with each objective at its own rate. \
                       Mean over seeds with Student's 95 % interval.",
-            protocol: RUNS,
-            deviations: DEPARTURES,
-            columns: SeedMean::columns(),
+            ..of_study()
         }
     }
 

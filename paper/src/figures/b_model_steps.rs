@@ -1,6 +1,6 @@
 //! Paper B's ablations with a real model at equal step length: the power of p, and which quantiles of p are trained on.
 
-use crate::finetune::panels::{DEPARTURES, RUNS, gain_axis, headlines};
+use crate::finetune::panels::{gain_axis, headlines, of_study};
 use crate::finetune::{Quantity, SeedMean, Study};
 use crate::picture::curve;
 use crate::planned::Rate;
@@ -65,8 +65,7 @@ pub(super) static QUANTILES: Ablation = Ablation {
 impl crate::Figure for Ablation {
     fn about(&self) -> About {
         let Self { id, title, source, caption, .. } = *self;
-        let columns = SeedMean::columns();
-        About { id, title, source, caption, protocol: RUNS, deviations: DEPARTURES, columns }
+        About { id, title, source, caption, ..of_study() }
     }
 
     fn table(&self, run: &Run) -> Result<Table> {

@@ -6,9 +6,8 @@ use crate::named::named;
 use crate::study::models::each_model;
 use crate::study::steps;
 use crate::table::distinct;
-use crate::{About, Claim, Declared, Evidence, Expected, Run, Table, columns, exact};
+use crate::{About, Claim, Declared, Evidence, Expected, Run, Table, exact, row};
 use anyhow::Result;
-use serde::{Deserialize, Serialize};
 use tokensieve_base::statistics::Estimate;
 use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series, Shape};
 
@@ -25,19 +24,20 @@ named! {
     }
 }
 
-/// What one way of training costs on one model.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Cost {
-    kind: Kind,
-    model: String,
-    objective: String,
-    seconds_per_1000_tokens: Option<f64>,
-    low: Option<f64>,
-    high: Option<f64>,
-    reference_seconds: Option<f64>,
-    backward_seconds: Option<f64>,
-    flops_per_token: Option<f64>,
-    relative_to_mle: f64,
+row! {
+    /// What one way of training costs on one model.
+    struct Cost {
+        kind: Kind = "`measured` or `counted`",
+        model: String = "base model",
+        objective: String = "way of training",
+        seconds_per_1000_tokens in "s": Option<f64> = "median over steps, prompts included",
+        low in "s": Option<f64> = "lower end of its 95 % bootstrap interval over steps",
+        high in "s": Option<f64> = "its upper end",
+        reference_seconds in "s": Option<f64> = "part of it: the reference's forward pass and other scoring",
+        backward_seconds in "s": Option<f64> = "part of it: the backward pass",
+        flops_per_token: Option<f64> = "floating-point operations per token",
+        relative_to_mle: f64 = "time, or operations, over plain maximum likelihood's",
+    }
 }
 
 /// What a way of training costs in passes through a model.
@@ -104,18 +104,7 @@ impl crate::Figure for Figure {
                 "The projection to 70B is ours, and so is the share of response tokens, which differs between \
                  corpora.",
             ],
-            columns: columns! {
-                "kind": "`measured` or `counted`",
-                "model": "base model",
-                "objective": "way of training",
-                "seconds_per_1000_tokens" in "s": "median over steps, prompts included",
-                "low" in "s": "lower end of its 95 % bootstrap interval over steps",
-                "high" in "s": "its upper end",
-                "reference_seconds" in "s": "part of it: the reference's forward pass and other scoring",
-                "backward_seconds" in "s": "part of it: the backward pass",
-                "flops_per_token": "floating-point operations per token",
-                "relative_to_mle": "time, or operations, over plain maximum likelihood's",
-            },
+            columns: Cost::columns(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Paper A's abstract: masked training reduces epistemic uncertainty; and what distillation does to the aleatoric one.
 
 use crate::claim::{Evidence, OURS};
-use crate::finetune::panels::{DEPARTURES, RUNS};
+use crate::finetune::panels::of_study;
 use crate::finetune::{Plan, Quantity, SeedMean, Study, Term, comparison::TOO_FEW};
 use crate::picture::{Mark, marks};
 use crate::planned::Rate;
@@ -42,9 +42,7 @@ impl crate::Figure for Figure {
                       Epistemic uncertainty is BALD, as in the paper, which is biased low for few passes, and the \
                       divergence of two passes' predictions, which is not. Mean over seeds with Student's 95 % interval; \
                       paired differences are in the table.",
-            protocol: RUNS,
-            deviations: DEPARTURES,
-            columns: SeedMean::columns(),
+            ..of_study()
         }
     }
 

@@ -4,34 +4,35 @@ use crate::claim::least;
 use crate::study::models::SMALL_MODEL;
 use crate::study::scoring::{Dataset, RATES, Scoring, models, rated_places};
 use crate::tokens::{Document, Quantity, over_documents};
-use crate::{About, Claim, Declared, Estimate, Evidence, Expected, Run, Table, columns};
+use crate::{About, Claim, Declared, Estimate, Evidence, Expected, Run, Table, row};
 use anyhow::{Context as _, Result, ensure};
-use serde::{Deserialize, Serialize};
 use tokensieve_base::statistics::quantile;
 use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series, Shape};
 
 /// The figure.
 pub(super) struct Figure;
 
-/// The distribution of BALD at one rate, and its median's rise from the rate before.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Rated {
-    model: String,
-    places: String,
-    rate: f64,
-    lowest_nats: f64,
-    lower_nats: f64,
-    median_nats: f64,
-    median_low_nats: f64,
-    median_high_nats: f64,
-    upper_nats: f64,
-    highest_nats: f64,
-    rise_nats: Option<f64>,
-    rise_low_nats: Option<f64>,
-    rise_high_nats: Option<f64>,
-    tokens: usize,
-    documents: usize,
-    passes: usize,
+row! {
+    /// The distribution of BALD at one rate, and its median's rise from the rate before.
+    struct Rated {
+        model: String = "name of the model",
+        places: String = "where dropout acts",
+        rate: f64 = "dropout rate",
+        lowest_nats in "nats": f64 = "5 % quantile of BALD over response tokens",
+        lower_nats in "nats": f64 = "25 % quantile",
+        median_nats in "nats": f64 = "median",
+        median_low_nats in "nats": f64 = "lower end of its 95 % interval (bootstrap over documents, never narrower \
+                                          than Student's)",
+        median_high_nats in "nats": f64 = "upper end",
+        upper_nats in "nats": f64 = "75 % quantile",
+        highest_nats in "nats": f64 = "95 % quantile",
+        rise_nats in "nats": Option<f64> = "median minus the median at the rate before",
+        rise_low_nats in "nats": Option<f64> = "lower end of its 95 % interval, both resampled together",
+        rise_high_nats in "nats": Option<f64> = "upper end",
+        tokens: usize = "number of response tokens",
+        documents: usize = "number of documents",
+        passes: usize = "passes with dropout over each",
+    }
 }
 
 impl crate::Figure for Figure {
@@ -57,25 +58,7 @@ impl crate::Figure for Figure {
                 "The model was trained without dropout, which disturbs its predictions at all but the smallest \
                  rates.",
             ],
-            columns: columns! {
-                "model": "name of the model",
-                "places": "where dropout acts",
-                "rate": "dropout rate",
-                "lowest_nats" in "nats": "5 % quantile of BALD over response tokens",
-                "lower_nats" in "nats": "25 % quantile",
-                "median_nats" in "nats": "median",
-                "median_low_nats" in "nats": "lower end of its 95 % interval (bootstrap over documents, never \
-                                              narrower than Student's)",
-                "median_high_nats" in "nats": "upper end",
-                "upper_nats" in "nats": "75 % quantile",
-                "highest_nats" in "nats": "95 % quantile",
-                "rise_nats" in "nats": "median minus the median at the rate before",
-                "rise_low_nats" in "nats": "lower end of its 95 % interval, both resampled together",
-                "rise_high_nats" in "nats": "upper end",
-                "tokens": "number of response tokens",
-                "documents": "number of documents",
-                "passes": "passes with dropout over each",
-            },
+            columns: Rated::columns(),
         }
     }
 
@@ -89,16 +72,31 @@ impl crate::Figure for Figure {
                     let scoring = Scoring::uncertainty(run.profile, model, Dataset::Gsm8k, places);
                     let scoring = scoring.at_rate(run.profile, rate);
                     let documents = scoring.documents(run)?;
-                    let (found, rise) = at_rate(&documents, before.as_deref(), resamples)?;
+                    let all: Vec<f64> =
+                        documents.iter().flat_map(|document| document.values(Quantity::Epistemic)).collect();
+                    let at = |q: f64| quantile(&all, q).context(UNMEASURED);
+                    let median = over_documents(&documents, resamples, "median", |sample| {
+                        median_of(sample.iter().copied())
+                    });
+                    let median = median.context(UNMEASURED)?;
+                    let rise = rise(&documents, before.as_deref(), resamples)?;
                     rows.push(Rated {
                         model: (*model).into(),
                         places: (*places).into(),
                         rate,
-                        passes: scoring.passes,
+                        lowest_nats: at(0.05)?,
+                        lower_nats: at(0.25)?,
+                        median_nats: median.value,
+                        median_low_nats: median.low,
+                        median_high_nats: median.high,
+                        upper_nats: at(0.75)?,
+                        highest_nats: at(0.95)?,
                         rise_nats: rise.map(|rise| rise.value),
                         rise_low_nats: rise.map(|rise| rise.low),
                         rise_high_nats: rise.map(|rise| rise.high),
-                        ..found
+                        tokens: all.len(),
+                        documents: documents.len(),
+                        passes: scoring.passes,
                     });
                     before = Some(documents);
                 }
@@ -177,47 +175,18 @@ const MONOTONE: Declared<[Rated]> = Declared {
     },
 };
 
-/// The distribution at one rate, and the median's rise over the same documents `before`.
-fn at_rate(
-    documents: &[Document],
-    before: Option<&[Document]>,
-    resamples: usize,
-) -> Result<(Rated, Option<Estimate>)> {
-    let all: Vec<f64> = documents.iter().flat_map(|document| document.values(Quantity::Epistemic)).collect();
-    let at = |q: f64| quantile(&all, q).context("no token has an epistemic uncertainty");
-    let median = over_documents(documents, resamples, "median", |sample| median_of(sample.iter().copied()));
-    let median = median.context("no token has an epistemic uncertainty")?;
-    let rise = match before {
-        None => None,
-        Some(before) => {
-            let rows = |documents: &[Document]| documents.iter().map(|d| d.row).collect::<Vec<_>>();
-            ensure!(rows(before) == rows(documents), "two rates were scored on different documents");
-            over_documents(documents, resamples, "rise", |sample| {
-                let earlier =
-                    sample.iter().filter_map(|document| before.iter().find(|b| b.row == document.row));
-                Some(median_of(sample.iter().copied())? - median_of(earlier)?)
-            })
-        }
-    };
-    let row = Rated {
-        model: String::new(),
-        places: String::new(),
-        rate: 0.0,
-        lowest_nats: at(0.05)?,
-        lower_nats: at(0.25)?,
-        median_nats: median.value,
-        median_low_nats: median.low,
-        median_high_nats: median.high,
-        upper_nats: at(0.75)?,
-        highest_nats: at(0.95)?,
-        rise_nats: None,
-        rise_low_nats: None,
-        rise_high_nats: None,
-        tokens: all.len(),
-        documents: documents.len(),
-        passes: 0,
-    };
-    Ok((row, rise))
+/// Of documents that have no distribution.
+const UNMEASURED: &str = "no token has an epistemic uncertainty";
+
+/// The median's rise over the same documents `before`, if there are any.
+fn rise(documents: &[Document], before: Option<&[Document]>, resamples: usize) -> Result<Option<Estimate>> {
+    let Some(before) = before else { return Ok(None) };
+    let rows = |documents: &[Document]| documents.iter().map(|d| d.row).collect::<Vec<_>>();
+    ensure!(rows(before) == rows(documents), "two rates were scored on different documents");
+    Ok(over_documents(documents, resamples, "rise", |sample| {
+        let earlier = sample.iter().filter_map(|document| before.iter().find(|b| b.row == document.row));
+        Some(median_of(sample.iter().copied())? - median_of(earlier)?)
+    }))
 }
 
 fn median_of<'a>(documents: impl Iterator<Item = &'a Document>) -> Option<f64> {

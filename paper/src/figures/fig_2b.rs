@@ -3,33 +3,33 @@
 use crate::study::models::{SMALL_MODEL, each_model};
 use crate::study::scoring::{Dataset, Scoring, models, places};
 use crate::tokens::{Method, Quantity, correlations};
-use crate::{About, Claim, Declared, Estimate, Evidence, Expected, Run, Table, columns};
+use crate::{About, Claim, Declared, Estimate, Evidence, Expected, Run, Table, row};
 use anyhow::Result;
-use serde::{Deserialize, Serialize};
 use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series, Shape};
 
 /// The figure.
 pub(super) struct Figure;
 
-/// One uncertainty, by one method, of one model on one data set.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Correlated {
-    model: String,
-    dataset: Dataset,
-    places: String,
-    uncertainty: Quantity,
-    method: Method,
-    documents: usize,
-    tokens: usize,
-    loss: f64,
-    loss_low: f64,
-    loss_high: f64,
-    entropy: f64,
-    entropy_low: f64,
-    entropy_high: f64,
-    difference: f64,
-    difference_low: f64,
-    difference_high: f64,
+row! {
+    /// One uncertainty, by one method, of one model on one data set.
+    struct Correlated {
+        model: String = "name of the model",
+        dataset: Dataset = "what is scored",
+        places: String = "where dropout acts",
+        uncertainty: Quantity = "epistemic or aleatoric",
+        method: Method = "spearman or pearson",
+        documents: usize = "number of documents",
+        tokens: usize = "number of response tokens",
+        loss: f64 = "correlation with the loss",
+        loss_low: f64 = "lower end of its 95 % interval (bootstrap over documents, never narrower than Student's)",
+        loss_high: f64 = "upper end",
+        entropy: f64 = "correlation with the entropy",
+        entropy_low: f64 = "lower end of its 95 % interval (bootstrap over documents, never narrower than Student's)",
+        entropy_high: f64 = "upper end",
+        difference: f64 = "correlation with the loss minus correlation with the entropy",
+        difference_low: f64 = "lower end of its 95 % interval, both resampled together",
+        difference_high: f64 = "upper end",
+    }
 }
 
 impl crate::Figure for Figure {
@@ -55,26 +55,7 @@ impl crate::Figure for Figure {
                 "The paper names neither the kind of correlation nor its uncertainty. Spearman's decides the claims; \
                  Pearson's is shown beside it. We take \"a good proxy\" to mean a correlation above one half.",
             ],
-            columns: columns! {
-                "model": "name of the model",
-                "dataset": "what is scored",
-                "places": "where dropout acts",
-                "uncertainty": "epistemic or aleatoric",
-                "method": "spearman or pearson",
-                "documents": "number of documents",
-                "tokens": "number of response tokens",
-                "loss": "correlation with the loss",
-                "loss_low": "lower end of its 95 % interval (bootstrap over documents, never narrower than \
-                             Student's)",
-                "loss_high": "upper end",
-                "entropy": "correlation with the entropy",
-                "entropy_low": "lower end of its 95 % interval (bootstrap over documents, never narrower than \
-                                Student's)",
-                "entropy_high": "upper end",
-                "difference": "correlation with the loss minus correlation with the entropy",
-                "difference_low": "lower end of its 95 % interval, both resampled together",
-                "difference_high": "upper end",
-            },
+            columns: Correlated::columns(),
         }
     }
 

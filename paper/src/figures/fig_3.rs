@@ -1,7 +1,7 @@
 //! Paper A, figure 3: what selection by different criteria, of tokens or of documents, gains over plain training.
 
 use crate::claim::{Expected, OURS};
-use crate::finetune::panels::{DEPARTURES, RUNS, gains, words};
+use crate::finetune::panels::{gains, of_study, words};
 use crate::finetune::{Comparison, Place, Quantity, SeedMean, Study, comparison};
 use crate::planned::Rate;
 use crate::table::distinct;
@@ -36,9 +36,7 @@ impl crate::Figure for Figure {
                       documents, with the largest value of a criterion: by what the model answers, and by the loss on \
                       held-out documents at the temperature at which it is least. Mean over seeds with Student's 95 % \
                       interval, paired.",
-            protocol: RUNS,
-            deviations: DEPARTURES,
-            columns: SeedMean::columns(),
+            ..of_study()
         }
     }
 

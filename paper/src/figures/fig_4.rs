@@ -1,13 +1,12 @@
 //! Paper A, figure 4, as numbers: what kinds of tokens masked training would select as it goes on, and plain training too.
 
 use crate::claim::{Evidence, Expected, OURS};
-use crate::finetune::panels::{DEPARTURES, RUNS};
+use crate::finetune::panels::of_study;
 use crate::finetune::{Plan, Quantity, Study, Term, comparison::TOO_FEW, scored::after};
 use crate::planned::Rate;
 use crate::table::distinct;
-use crate::{About, Claim, Estimate, Run, Table, columns};
+use crate::{About, Claim, Estimate, Run, Table, row};
 use anyhow::Result;
-use serde::{Deserialize, Serialize};
 use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series};
 
 /// The figure.
@@ -16,18 +15,20 @@ pub(super) struct Figure;
 const ID: &str = "a-4";
 const KINDS: [Quantity; 3] = [Quantity::Structural, Quantity::Arithmetic, Quantity::Words];
 
-/// The share of a kind of token among the selected after so many steps.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Chosen {
-    data: String,
-    arm: String,
-    step: u64,
-    kind: Quantity,
-    versus: Option<String>,
-    seeds: usize,
-    share: f64,
-    low: f64,
-    high: f64,
+row! {
+    /// The share of a kind of token among the selected after so many steps.
+    struct Chosen {
+        data: String = "what is trained on, and what the held-out documents are of",
+        arm: String = "the way of training",
+        step: u64 = "optimizer steps before the documents are scored; 0: before training",
+        kind: Quantity = "kind of token",
+        versus: Option<String> = "the same share of this arm is subtracted, seed by seed; `before`: that before \
+                                  training",
+        seeds: usize = "number of seeds, each with documents of its own",
+        share: f64 = "mean over seeds of the kind's share of the selected tokens",
+        low: f64 = "lower end of Student's 95 % interval",
+        high: f64 = "upper end",
+    }
 }
 
 impl crate::Figure for Figure {
@@ -41,19 +42,8 @@ impl crate::Figure for Figure {
                       training (dashed), which selects nothing: a curriculum due to masking is where the two part. The text \
                       of a token decides its kind: structural are punctuation, white space and the end of the turn, \
                       arithmetic are numbers and operators. Mean over seeds; ribbons: Student's 95 % intervals.",
-            protocol: RUNS,
-            deviations: DEPARTURES,
-            columns: columns! {
-                "data": "what is trained on, and what the held-out documents are of",
-                "arm": "the way of training",
-                "step": "optimizer steps before the documents are scored; 0: before training",
-                "kind": "kind of token",
-                "versus": "the same share of this arm is subtracted, seed by seed; `before`: that before training",
-                "seeds": "number of seeds, each with documents of its own",
-                "share": "mean over seeds of the kind's share of the selected tokens",
-                "low": "lower end of Student's 95 % interval",
-                "high": "upper end",
-            },
+            columns: Chosen::columns(),
+            ..of_study()
         }
     }
 

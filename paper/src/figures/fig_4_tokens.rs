@@ -1,7 +1,7 @@
 //! Paper A, figure 4, as a picture: which tokens of one conversation would be selected after more and more training.
 
 use crate::finetune::Work;
-use crate::finetune::panels::DEPARTURES;
+use crate::finetune::panels::of_study;
 use crate::tokens::{Quantity, TokenRow, picture, read};
 use crate::{About, Run, Table};
 use anyhow::{Context as _, Result};
@@ -28,8 +28,8 @@ impl crate::Figure for Figure {
                        dropout at rate 0.1 on attention. The objective itself selects among their response tokens. The \
                        figure shows the first document whose reply has 12 to 110 tokens. The paper colours the prompt, \
                        too.",
-            deviations: DEPARTURES,
             columns: TokenRow::columns(),
+            ..of_study()
         }
     }
 

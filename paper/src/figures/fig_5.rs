@@ -1,7 +1,7 @@
 //! Paper A, figure 5: masked maximum likelihood, distillation, and both, on every measure.
 
 use crate::claim::{Expected, OURS};
-use crate::finetune::panels::{DEPARTURES, RUNS, gains, words};
+use crate::finetune::panels::{gains, of_study, words};
 use crate::finetune::{Comparison, Place, Quantity, SeedMean, Study};
 use crate::planned::Rate;
 use crate::table::distinct;
@@ -25,9 +25,7 @@ impl crate::Figure for Figure {
             caption: "Gain over plain maximum likelihood, one mark per objective: by what the model answers, by the loss \
                       on held-out documents of the data that are trained on, and by that on other data's, each at the \
                       temperature at which it is least. Mean over seeds with Student's 95 % interval, paired.",
-            protocol: RUNS,
-            deviations: DEPARTURES,
-            columns: SeedMean::columns(),
+            ..of_study()
         }
     }
 

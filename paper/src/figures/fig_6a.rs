@@ -1,7 +1,7 @@
 //! Paper A, figure 6A: gains in against gains out of the distribution trained on, of every objective.
 
 use super::fig_3;
-use crate::finetune::panels::{DEPARTURES, RUNS, words};
+use crate::finetune::panels::{of_study, words};
 use crate::finetune::{Plan, Quantity, SeedMean, Study};
 use crate::planned::Rate;
 use crate::table::distinct;
@@ -27,9 +27,7 @@ impl crate::Figure for Figure {
                       of it (vertical: held-out loss of other data), one mark per objective, one panel per training \
                       data and measure. Losses are taken at the temperature at which they are least. Up and to the right \
                       is better. Crosses: Student's 95 % intervals over seeds. Figures 3 and 5 test what is claimed.",
-            protocol: RUNS,
-            deviations: DEPARTURES,
-            columns: SeedMean::columns(),
+            ..of_study()
         }
     }
 

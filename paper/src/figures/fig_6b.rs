@@ -2,15 +2,14 @@
 
 use super::fig_3;
 use crate::claim::{Evidence, Expected, least};
-use crate::finetune::panels::{DEPARTURES, RUNS};
+use crate::finetune::panels::of_study;
 use crate::finetune::{Quantity, Study, Term, comparison::TOO_FEW};
 use crate::picture::{Mark, marks};
 use crate::planned::contrast::over_seeds;
 use crate::planned::{Rate, Stage};
 use crate::table::distinct;
-use crate::{About, Claim, Declared, Estimate, Run, Table, columns};
+use crate::{About, Claim, Declared, Estimate, Run, Table, row};
 use anyhow::Result;
-use serde::{Deserialize, Serialize};
 use tokensieve_base::statistics::mean;
 use tokensieve_plot::{Axis, Drawing, Series};
 
@@ -23,17 +22,18 @@ const BOTH: &str = "masked-distill";
 /// All data together.
 const ALL: &str = "all";
 
-/// On what share of the measures an objective won.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Won {
-    data: String,
-    arm: String,
-    versus: String,
-    measures: usize,
-    seeds: usize,
-    share: f64,
-    low: f64,
-    high: f64,
+row! {
+    /// On what share of the measures an objective won.
+    struct Won {
+        data: String = "what is trained on; `all`: the mean over them",
+        arm: String = "the way of training",
+        versus: String = "what it is compared with; not `mle`: its share against plain training minus that one's",
+        measures: usize = "measures that are counted",
+        seeds: usize = "number of seeds",
+        share: f64 = "mean over seeds of the share of measures won, or of the difference of two shares",
+        low: f64 = "lower end of Student's 95 % interval",
+        high: f64 = "upper end",
+    }
 }
 
 impl crate::Figure for Figure {
@@ -46,18 +46,8 @@ impl crate::Figure for Figure {
                       maximum likelihood (a tie counts one half), by training data: right answers to the tasks, and the loss, at \
                       the temperature at which it is least, of held-out documents of these data and of others. Mean over seeds with Student's 95 % \
                       interval. The line at one half marks a draw.",
-            protocol: RUNS,
-            deviations: DEPARTURES,
-            columns: columns! {
-                "data": "what is trained on; `all`: the mean over them",
-                "arm": "the way of training",
-                "versus": "what it is compared with; not `mle`: its share against plain training minus that one's",
-                "measures": "measures that are counted",
-                "seeds": "number of seeds",
-                "share": "mean over seeds of the share of measures won, or of the difference of two shares",
-                "low": "lower end of Student's 95 % interval",
-                "high": "upper end",
-            },
+            columns: Won::columns(),
+            ..of_study()
         }
     }
 

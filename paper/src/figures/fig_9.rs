@@ -4,9 +4,8 @@ use crate::named::named;
 use crate::study::models::SMALL_MODEL;
 use crate::study::scoring::{Dataset, Scoring, models};
 use crate::tokens::{Document, Quantity, over_documents};
-use crate::{About, Claim, Declared, Estimate, Evidence, Expected, Run, Table, columns};
+use crate::{About, Claim, Declared, Estimate, Evidence, Expected, Run, Table, row};
 use anyhow::{Context as _, Result};
-use serde::{Deserialize, Serialize};
 use tokensieve_base::statistics::mean;
 use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series};
 
@@ -28,22 +27,23 @@ named! {
     }
 }
 
-/// One bin of a distribution, with the statistics of its data set.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Bin {
-    model: String,
-    dataset: Dataset,
-    level: Level,
-    low_nats: f64,
-    high_nats: f64,
-    share: f64,
-    count: usize,
-    mean_nats: f64,
-    spread_nats: f64,
-    ratio: f64,
-    ratio_low: f64,
-    ratio_high: f64,
-    documents: usize,
+row! {
+    /// One bin of a distribution, with the statistics of its data set.
+    struct Bin {
+        model: String = "name of the model",
+        dataset: Dataset = "what is scored",
+        level: Level = "`token`, or `datum`: the mean over a document",
+        low_nats in "nats": f64 = "lower edge of the bin",
+        high_nats in "nats": f64 = "upper edge; the last bin holds everything above its lower edge",
+        share: f64 = "share of the level's losses in the bin",
+        count: usize = "number of losses of the level, over all bins",
+        mean_nats in "nats": f64 = "mean loss of the level",
+        spread_nats in "nats": f64 = "standard deviation of the level's losses",
+        ratio: f64 = "spread of tokens divided by spread of documents",
+        ratio_low: f64 = "lower end of its 95 % interval (bootstrap over documents, never narrower than Student's)",
+        ratio_high: f64 = "upper end",
+        documents: usize = "number of documents",
+    }
 }
 
 impl crate::Figure for Figure {
@@ -66,22 +66,7 @@ impl crate::Figure for Figure {
                 "A mean over some hundred tokens varies less than a single token even if documents do not differ. \
                  The claim is about what selection can act on, not about documents.",
             ],
-            columns: columns! {
-                "model": "name of the model",
-                "dataset": "what is scored",
-                "level": "`token`, or `datum`: the mean over a document",
-                "low_nats" in "nats": "lower edge of the bin",
-                "high_nats" in "nats": "upper edge; the last bin holds everything above its lower edge",
-                "share": "share of the level's losses in the bin",
-                "count": "number of losses of the level, over all bins",
-                "mean_nats" in "nats": "mean loss of the level",
-                "spread_nats" in "nats": "standard deviation of the level's losses",
-                "ratio": "spread of tokens divided by spread of documents",
-                "ratio_low": "lower end of its 95 % interval (bootstrap over documents, never narrower than \
-                              Student's)",
-                "ratio_high": "upper end",
-                "documents": "number of documents",
-            },
+            columns: Bin::columns(),
         }
     }
 

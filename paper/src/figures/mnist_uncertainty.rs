@@ -3,6 +3,7 @@
 use crate::claim::OURS;
 use crate::{About, Claim, Declared, Evidence, Expected, Run, Table, columns};
 use anyhow::{Context as _, Result};
+use std::collections::BTreeSet;
 use tokensieve_base::statistics::{Estimate, mean_interval};
 use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series, Shape};
 use tokensieve_toy::images::DataSet;
@@ -251,9 +252,7 @@ fn contrast(row: &LabelNoiseRow) -> f64 {
 
 /// Mean and interval over seeds at each step.
 fn along(rows: &[&LabelNoiseRow], of: Quantity) -> Vec<(f64, Estimate)> {
-    let mut steps: Vec<u64> = rows.iter().map(|row| row.step).collect();
-    steps.sort_unstable();
-    steps.dedup();
+    let steps: BTreeSet<u64> = rows.iter().map(|row| row.step).collect();
     let at = |step: u64| {
         let values: Vec<f64> = rows.iter().filter(|row| row.step == step).map(|row| of(row)).collect();
         Some((step as f64, mean_interval(&values)?))

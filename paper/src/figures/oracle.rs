@@ -1,7 +1,7 @@
 //! The primary claims of the study in the oracle language, decided against truth.
 
 use crate::claim::Evidence;
-use crate::oracle::{Plan, Study};
+use crate::oracle::{OracleMean, Plan, Study};
 use crate::picture::{PRIMARY, primary};
 use crate::planned::{Decided, Declared};
 use crate::{About, Claim, Run, Table};
@@ -23,20 +23,25 @@ const SAME: [(&str, &str); 6] = [
     ("weak-minus-log-p", "b-continuum/weak-noise-0-own"),
 ];
 
-/// What every figure of the study says of its runs.
-pub(super) const RUNS: &str = "A Llama of a million parameters is trained from random weights on the oracle language \
-    (docs/tasks.md), where the distribution of every next token is known exactly; it is kept at five steps, from weak (1) to \
-    strong (5), and trained further for 50 steps of 32 documents in each of the plan's ways (paper/plans/oracle.toml, \
-    docs/plans/oracle.md). Each seed has a world, data and initial weights of its own. Learning rates are tuned for each way \
-    of training on other seeds. Profiles smoke and laptop run a small part with few seeds; profile study reads the outcomes \
-    that the repository keeps (paper/recorded/oracle.jsonl.gz) and runs what is missing.";
-
-/// Where it departs from the papers.
-pub(super) const DEPARTURES: &[&str] = &[
-    "A made-up language and models of a million parameters: what is measured is exact, and how far it carries over to text \
-     is not.",
-    "The papers fine-tune adapters of rank 32; here all weights are trained, except where ranks are compared.",
-];
+/// What every figure of the study says of its runs, where they depart from the papers, and the columns that most have.
+pub(super) fn of_study() -> About {
+    About {
+        protocol: "A Llama of a million parameters is trained from random weights on the oracle language \
+                   (docs/tasks.md), where the distribution of every next token is known exactly; it is kept at five \
+                   steps, from weak (1) to strong (5), and trained further for 50 steps of 32 documents in each of the \
+                   plan's ways (paper/plans/oracle.toml, docs/plans/oracle.md). Each seed has a world, data and \
+                   initial weights of its own. Learning rates are tuned for each way of training on other seeds. \
+                   Profiles smoke and laptop run a small part with few seeds; profile study reads the outcomes that \
+                   the repository keeps (paper/recorded/oracle.jsonl.gz) and runs what is missing.",
+        deviations: &[
+            "A made-up language and models of a million parameters: what is measured is exact, and how far it carries \
+             over to text is not.",
+            "The papers fine-tune adapters of rank 32; here all weights are trained, except where ranks are compared.",
+        ],
+        columns: OracleMean::columns(),
+        ..About::default()
+    }
+}
 
 impl crate::Figure for Figure {
     fn about(&self) -> About {
@@ -45,9 +50,8 @@ impl crate::Figure for Figure {
             title: "Twelve claims measured against truth",
             source: "A and B, their central claims; in the oracle language",
             caption: PRIMARY,
-            protocol: RUNS,
-            deviations: DEPARTURES,
             columns: Decided::columns(),
+            ..of_study()
         }
     }
 

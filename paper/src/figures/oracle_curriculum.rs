@@ -1,6 +1,6 @@
 //! Question 4 in the oracle language: an automatic curriculum, beside plain training's control.
 
-use super::oracle::{DEPARTURES, RUNS};
+use super::oracle::of_study;
 use crate::oracle::{Grid, OracleMean, Quantity, Study};
 use crate::table::distinct;
 use crate::{About, Run, Table};
@@ -29,9 +29,7 @@ impl crate::Figure for Figure {
                       so many steps of masked training (solid) and of plain training (dashed), which selects nothing: a \
                       curriculum due to masking is where the two part. Lower row: KL(truth ‖ model) of all held-out tokens \
                       against steps. Left from capability 2, right from 4. Ribbons: 95 % intervals over seeds.",
-            protocol: RUNS,
-            deviations: DEPARTURES,
-            columns: OracleMean::columns(),
+            ..of_study()
         }
     }
 

@@ -1,6 +1,6 @@
 //! Question 3 in the oracle language: does masking overfit, and does distillation repair it.
 
-use super::oracle::{DEPARTURES, RUNS};
+use super::oracle::of_study;
 use crate::oracle::{Grid, OracleMean, Quantity, Study};
 use crate::picture::{Mark, marks};
 use crate::{About, Run, Table};
@@ -35,9 +35,7 @@ impl crate::Figure for Figure {
                       counted; distill, masked-distill: distillation from the twin (plain training on the same data) on all \
                       tokens, on the rest; masked-distill-base: from the model before training; mle-slow: plain training at \
                       a third of its rate. Below 0 is better, except for right answers. 95 % intervals over seeds, paired.",
-            protocol: RUNS,
-            deviations: DEPARTURES,
-            columns: OracleMean::columns(),
+            ..of_study()
         }
     }
 

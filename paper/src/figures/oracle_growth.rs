@@ -1,6 +1,6 @@
 //! Question 6 in the oracle language: thresholds that adapt; rank and share that grow.
 
-use super::oracle::{DEPARTURES, RUNS};
+use super::oracle::of_study;
 use crate::oracle::{Grid, OracleMean, Study};
 use crate::picture::{Mark, marks};
 use crate::{About, Run, Table};
@@ -36,9 +36,7 @@ impl crate::Figure for Figure {
                       all weights); an adapter of rank 16 against all weights; rank 4, a rank that grows from 2 to 16, a \
                       share that grows from 10 to 75 %, and both together, against rank 16 and a fixed quarter. 95 % \
                       intervals over seeds, paired.",
-            protocol: RUNS,
-            deviations: DEPARTURES,
-            columns: OracleMean::columns(),
+            ..of_study()
         }
     }
 

@@ -1,6 +1,6 @@
 //! Question 5 in the oracle language: when tokens of low probability teach, and when they harm.
 
-use super::oracle::{DEPARTURES, RUNS};
+use super::oracle::of_study;
 use crate::oracle::measures::ANSWERS;
 use crate::oracle::{Grid, OracleMean, Quantity, Rate, Study};
 use crate::picture::curve;
@@ -27,9 +27,7 @@ impl crate::Figure for Figure {
                       post-training, for clean data, wrong values at 10 and 30 %, wrong values that are another key's, and \
                       several right spellings. Each objective at its own tuned rate. Last two panels: at plain training's \
                       rate and step length. 95 % intervals over seeds, paired.",
-            protocol: RUNS,
-            deviations: DEPARTURES,
-            columns: OracleMean::columns(),
+            ..of_study()
         }
     }
 

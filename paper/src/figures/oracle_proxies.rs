@@ -1,12 +1,12 @@
 //! Question 1 in the oracle language: which stand-in for ignorance finds it.
 
-use super::oracle::{DEPARTURES, RUNS};
+use super::oracle::of_study;
 use crate::claim::{Expected, apart, estimate};
 use crate::oracle::Study;
 use crate::picture::{Mark, curve, marks};
 use crate::planned::contrast::over_seeds;
 use crate::table::distinct;
-use crate::{About, Claim, Declared, Estimate, Evidence, Run, Table, columns};
+use crate::{About, Claim, Declared, Estimate, Evidence, Run, Table, row};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use tokensieve_plot::{Axis, Drawing, Panel, Series};
@@ -14,18 +14,20 @@ use tokensieve_plot::{Axis, Drawing, Panel, Series};
 /// The figure.
 pub(super) struct Figure;
 
-/// How well a proxy does among a group's tokens, over seeds.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct ProxyScore {
-    proxy: String,
-    from: usize,
-    data: String,
-    group: String,
-    measure: Measure,
-    seeds: usize,
-    value: f64,
-    low: f64,
-    high: f64,
+row! {
+    /// How well a proxy does among a group's tokens, over seeds.
+    struct ProxyScore {
+        proxy: String = "loss, entropy, excess-loss, or where BALD's randomness is: attention, residual, ensemble",
+        from: usize = "capability of the model, 1 (weak) to 5",
+        data: String = "post-training data on which it is asked, before training on them",
+        group: String = "group of tokens",
+        measure: Measure = "spearman: rank correlation with KL(truth ‖ model); area: area under the curve of finding \
+                            the quarter with the largest",
+        seeds: usize = "number of seeds",
+        value: f64 = "mean over seeds",
+        low: f64 = "lower end of Student's 95 % interval",
+        high: f64 = "upper end",
+    }
 }
 
 /// What tells how well it does.
@@ -52,20 +54,8 @@ impl crate::Figure for Figure {
                       the tokens with the largest KL(truth ‖ model): area under the curve, 0.5 by chance. Upper row: all \
                       tokens of the post-training data, by the capability of the model. Lower row: within a class of \
                       tokens, from capability 4. 95 % intervals over seeds.",
-            protocol: RUNS,
-            deviations: DEPARTURES,
-            columns: columns! {
-                "proxy": "loss, entropy, excess-loss, or where BALD's randomness is: attention, residual, ensemble",
-                "from": "capability of the model, 1 (weak) to 5",
-                "data": "post-training data on which it is asked, before training on them",
-                "group": "group of tokens",
-                "measure": "spearman: rank correlation with KL(truth ‖ model); area: area under the curve of finding the \
-                            quarter with the largest",
-                "seeds": "number of seeds",
-                "value": "mean over seeds",
-                "low": "lower end of Student's 95 % interval",
-                "high": "upper end",
-            },
+            columns: ProxyScore::columns(),
+            ..of_study()
         }
     }
 

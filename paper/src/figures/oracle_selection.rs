@@ -1,6 +1,6 @@
 //! Question 2 in the oracle language: does selection lower the true error.
 
-use super::oracle::{DEPARTURES, RUNS};
+use super::oracle::of_study;
 use crate::oracle::{Grid, OracleMean, Study};
 use crate::picture::{Mark, marks};
 use crate::planned::Rate;
@@ -37,9 +37,7 @@ impl crate::Figure for Figure {
                       model can know. First row: all tokens, each arm at its own rate; second: at plain training's, which \
                       the arms not shown there have anyway; third: at plain training's rate and step length; last: by class, \
                       at the arm's own rate, from capability 4. 95 % intervals over seeds, paired.",
-            protocol: RUNS,
-            deviations: DEPARTURES,
-            columns: OracleMean::columns(),
+            ..of_study()
         }
     }
 

@@ -1,6 +1,6 @@
 //! A document of the oracle language, token by token: what is uncertain in truth, and what the model does not know.
 
-use super::oracle::{DEPARTURES, RUNS};
+use super::oracle::of_study;
 use crate::oracle::Work;
 use crate::oracle::exact::{Exact, SHOWN, Shown};
 use crate::tokens::{Quantity, TokenRow, picture};
@@ -27,9 +27,8 @@ impl crate::Figure for Figure {
                       capable one, by their steps of pretraining. Frames \
                       mark the quarter of the tokens with the largest loss. In the token viewer: the same by all five \
                       capabilities, and what a real model has to go by, loss and entropy.",
-            protocol: RUNS,
-            deviations: DEPARTURES,
             columns: TokenRow::columns(),
+            ..of_study()
         }
     }
 

@@ -239,14 +239,9 @@ struct Map {
 impl Map {
     fn new(table: &Table) -> Result<Self> {
         let rows: Vec<SeamRow> = table.rows()?;
-        let (mut capabilities, mut noises) = (Vec::new(), Vec::new());
-        for row in &rows {
-            for (values, value) in [(&mut capabilities, row.capability), (&mut noises, row.noise_rate)] {
-                if !values.iter().any(|known| same(*known, value)) {
-                    values.push(value);
-                }
-            }
-        }
+        // By its full path: the imports of this file are in the cache's key.
+        let capabilities = crate::table::distinct(rows.iter().map(|row| row.capability));
+        let noises = crate::table::distinct(rows.iter().map(|row| row.noise_rate));
         let (weak, strong) = capabilities.first().zip(capabilities.last()).context("an empty table")?;
         Ok(Self { weak: *weak, strong: *strong, rows, capabilities, noises })
     }

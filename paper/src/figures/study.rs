@@ -1,7 +1,7 @@
 //! The primary claims of the study of a fine-tuned model.
 
 use crate::claim::Evidence;
-use crate::finetune::panels::{DEPARTURES, RUNS};
+use crate::finetune::panels::of_study;
 use crate::finetune::{Plan, Study};
 use crate::picture::{PRIMARY, primary};
 use crate::planned::{Decided, Declared};
@@ -21,9 +21,8 @@ impl crate::Figure for Figure {
             title: "Twelve claims about a fine-tuned language model, and exploratory ones beside them",
             source: "A and B, their central claims",
             caption: PRIMARY,
-            protocol: RUNS,
-            deviations: DEPARTURES,
             columns: Decided::columns(),
+            ..of_study()
         }
     }
 

@@ -1,24 +1,24 @@
 //! Paper A, table 1: the data sets and their sizes.
 
-use crate::{About, Claim, Evidence, Run, Table, columns, exact};
+use crate::{About, Claim, Evidence, Run, Table, exact, row};
 use anyhow::{Context as _, Result};
-use serde::{Deserialize, Serialize};
 use tokensieve_data::Catalogue;
 use tokensieve_plot::{Anchor, Diagram, Drawing};
 
 /// The figure.
 pub(super) struct Figure;
 
-/// One use of one data set.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Size {
-    task: String,
-    dataset: String,
-    split: String,
-    stated: u64,
-    rounded_to: u64,
-    records: Option<u64>,
-    sha256: String,
+row! {
+    /// One use of one data set.
+    struct Size {
+        task: String = "what it measures",
+        dataset: String = "name of the data set",
+        split: String = "train or test",
+        stated: u64 = "number of records that the paper states",
+        rounded_to: u64 = "unit that the stated number is rounded to",
+        records: Option<u64> = "number of records in the file used here",
+        sha256: String = "hash of the file's content",
+    }
 }
 
 /// A row of the paper's table.
@@ -49,15 +49,7 @@ impl crate::Figure for Figure {
                  sample of it say so.",
                 "The test set of GSM8K has 1,319 records wherever it is published, not 1.5K.",
             ],
-            columns: columns! {
-                "task": "what it measures",
-                "dataset": "name of the data set",
-                "split": "train or test",
-                "stated": "number of records that the paper states",
-                "rounded_to": "unit that the stated number is rounded to",
-                "records": "number of records in the file used here",
-                "sha256": "hash of the file's content",
-            },
+            columns: Size::columns(),
         }
     }
 

@@ -136,7 +136,7 @@ impl Tokens {
                 Kind::Words => Quantity::Words,
                 Kind::Other => continue,
             };
-            all.insert(quantity, rounded(share.of_selected, 6));
+            all.insert(quantity, rounded(share, 6));
         }
         Ok(Self(all))
     }

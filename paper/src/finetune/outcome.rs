@@ -130,7 +130,7 @@ impl PlannedRuns for Work {
                 continue;
             }
             let documents = tokens::read(&lab.place(&job).join(job.verb.output()))?;
-            found.insert(name, Found::Tokens(Tokens::of(&documents, self.passes())?));
+            found.insert(name, Found::Tokens(Tokens::of(&documents, self.size.passes)?));
         }
         Ok(Some(Outcome::new(cell.to_string(), provenance, found)))
     }

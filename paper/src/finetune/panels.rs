@@ -1,27 +1,36 @@
-//! Panels that the study's figures share.
+//! What the study's figures share: what they say of its runs, and panels.
 
 use super::measures::Quantity;
 use super::plan::Plan;
 use super::row::SeedMean;
+use crate::About;
 use crate::picture::{Mark, marks};
 use anyhow::Result;
 use tokensieve_plot::{Axis, Panel};
 
-/// What every figure of the study says of its runs.
-pub const RUNS: &str = "SmolLM2-135M-Instruct is fine-tuned by adapters of rank 32 on all linear modules, on documents that each \
-    run goes over once, 32 a step (paper/plans/study.toml, docs/plans/study.md). Each seed trains on documents of its own and is \
-    measured on held-out documents of its own (Alpaca's suffice for ten seeds: the last four have the first four's again) and by \
-    questions drawn for it from the task's (of instructions the same 500 for all). Learning rates are tuned for each way of \
-    training on another seed. Profiles smoke and laptop run a small part with few seeds; profile study reads the outcomes that the \
-    repository keeps (paper/recorded/study.jsonl.gz) and runs what is missing. The primary claims are \
-    decided by the whole study, each once all its seeds are there: for them profile laptop reads what is kept and runs nothing.";
-
-/// Where it departs from the papers.
-pub const DEPARTURES: &[&str] = &[
-    "One model of 135 million parameters, read from 4-bit weights; the papers fine-tune models of 1 to 8 billion.",
-    "Each seed trains on at most 1,024 documents (GSM8K 736, conversations 104), the papers on 7,500 to 52,000.",
-    "There is no judge: free replies are measured by the likelihood of references alone.",
-];
+/// What every figure of the study says of its runs, where they depart from the papers, and the columns that most have.
+pub fn of_study() -> About {
+    About {
+        protocol: "SmolLM2-135M-Instruct is fine-tuned by adapters of rank 32 on all linear modules, on documents that \
+                   each run goes over once, 32 a step (paper/plans/study.toml, docs/plans/study.md). Each seed trains \
+                   on documents of its own and is measured on held-out documents of its own (Alpaca's suffice for ten \
+                   seeds: the last four have the first four's again) and by questions drawn for it from the task's (of \
+                   instructions the same 500 for all). Learning rates are tuned for each way of training on another \
+                   seed. Profiles smoke and laptop run a small part with few seeds; profile study reads the outcomes \
+                   that the repository keeps (paper/recorded/study.jsonl.gz) and runs what is missing. The primary \
+                   claims are decided by the whole study, each once all its seeds are there: for them profile laptop \
+                   reads what is kept and runs nothing.",
+        deviations: &[
+            "One model of 135 million parameters, read from 4-bit weights; the papers fine-tune models of 1 to 8 \
+             billion.",
+            "Each seed trains on at most 1,024 documents (GSM8K 736, conversations 104), the papers on 7,500 to \
+             52,000.",
+            "There is no judge: free replies are measured by the likelihood of references alone.",
+        ],
+        columns: SeedMean::columns(),
+        ..About::default()
+    }
+}
 
 /// The axis of gains by a measure.
 pub fn gain_axis(of: Quantity) -> Axis {

@@ -7,59 +7,31 @@ use super::work::Work;
 use crate::planned::contrast::over_seeds;
 use crate::planned::{Claimed as _, Decided, Declared, PlannedRuns as _, Rate, Stage};
 use crate::table::distinct;
-use crate::{Column, Estimate, Profile, Run, columns};
+use crate::{Estimate, Profile, Run, row};
 use anyhow::Result;
-use serde::{Deserialize, Serialize};
 
-/// A mean over seeds.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SeedMean {
-    /// The name of the data that are trained on.
-    pub data: String,
-    /// The arm.
-    pub arm: String,
-    /// How large its steps are.
-    pub rate: Rate,
-    /// The task, or the set of documents.
-    pub set: String,
-    /// The set whose measure is subtracted.
-    pub minus: Option<String>,
-    /// The measure.
-    pub measure: Quantity,
-    /// The arm whose measure is subtracted, seed by seed.
-    pub versus: Option<String>,
-    /// Number of seeds.
-    pub seeds: usize,
-    /// The mean.
-    pub value: f64,
-    /// Lower end of its 95 % interval.
-    pub low: f64,
-    /// Upper end of it.
-    pub high: f64,
+row! {
+    /// A mean over seeds.
+    pub struct SeedMean {
+        data: String = "what is trained on, as in paper/plans/study.toml",
+        arm: String = "the way of training, as in the plan; `before`: none",
+        rate: Rate = "tuned: the arm's own learning rate; matched: plain training's rate and step length",
+        set: String = "a task, or documents: `test` (held out), `training` (trained on), or other data's, held out",
+        minus: Option<String> = "the same measure of these documents is subtracted",
+        measure: Quantity = "of documents, in nats per token: fitted (loss at the temperature at which it is least), \
+                             nll, hard and rest (loss of the quarter of the tokens with the base's largest losses, and \
+                             of the others), overconfidence (loss minus mean entropy); of their tokens: probability, \
+                             accuracy, calibration-error; of a task: right (answers, or constraints that are met), \
+                             likeness (Jaro-Winkler), margin (nats)",
+        versus: Option<String> = "the same measure of this arm is subtracted, seed by seed",
+        seeds: usize = "number of seeds, each with documents of its own",
+        value: f64 = "mean over seeds",
+        low: f64 = "lower end of Student's 95 % interval; the value itself for one seed",
+        high: f64 = "upper end",
+    }
 }
 
 impl SeedMean {
-    /// What the columns mean.
-    pub fn columns() -> Vec<Column> {
-        columns! {
-            "data": "what is trained on, as in paper/plans/study.toml",
-            "arm": "the way of training, as in the plan; `before`: none",
-            "rate": "tuned: the arm's own learning rate; matched: plain training's rate and step length",
-            "set": "a task, or documents: `test` (held out), `training` (trained on), or other data's, held out",
-            "minus": "the same measure of these documents is subtracted",
-            "measure": "of documents, in nats per token: fitted (loss at the temperature at which it is least), nll, \
-                        hard and rest (loss of the quarter of the tokens with the base's largest losses, and of the \
-                        others), overconfidence (loss minus mean entropy); of their tokens: probability, accuracy, \
-                        calibration-error; of a task: right (answers, or constraints that are met), likeness \
-                        (Jaro-Winkler), margin (nats)",
-            "versus": "the same measure of this arm is subtracted, seed by seed",
-            "seeds": "number of seeds, each with documents of its own",
-            "value": "mean over seeds",
-            "low": "lower end of Student's 95 % interval; the value itself for one seed",
-            "high": "upper end",
-        }
-    }
-
     /// With its interval.
     pub fn estimate(&self) -> Estimate {
         Estimate { value: self.value, low: self.low, high: self.high, n: self.seeds }

@@ -36,11 +36,6 @@ impl Work {
         Ok(way)
     }
 
-    /// Stochastic passes of a scoring.
-    pub(super) fn passes(&self) -> u64 {
-        self.size.passes
-    }
-
     /// Whether the tokens of held-out documents are scored one by one.
     pub(super) fn is_scored(&self, cell: &Cell) -> bool {
         let Scored { data, arms, seeds, .. } = &self.plan.scored;

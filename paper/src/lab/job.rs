@@ -103,6 +103,7 @@ impl<T: Into<toml::Value>> From<T> for Value {
 
 /// One piece of work.
 #[derive(Clone, Debug)]
+#[must_use]
 pub struct Job {
     /// For people, unique in a study: `train gsm8k masked-mle seed 0`. Not part of the identity.
     pub name: String,
@@ -146,7 +147,6 @@ impl Job {
     }
 
     /// One more positional argument.
-    #[must_use]
     pub fn argument(mut self, value: impl Into<Value>) -> Self {
         self.arguments.push(value.into());
         self
@@ -154,7 +154,6 @@ impl Job {
 
     /// A key of the configuration, or an option without its dashes. `true` is an option without a value, a list is
     /// written with commas. Setting a key again replaces its value.
-    #[must_use]
     pub fn set(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.settings.retain(|(known, _)| known != key);
         self.settings.push((key.into(), value.into()));
@@ -162,13 +161,11 @@ impl Job {
     }
 
     /// The keys of a table of the configuration.
-    #[must_use]
     pub fn set_table(self, name: &str, table: &toml::Table) -> Self {
         table.iter().fold(self, |job, (key, value)| job.set(&format!("{name}.{key}"), value.clone()))
     }
 
     /// Without a key.
-    #[must_use]
     pub fn without(mut self, key: &str) -> Self {
         self.settings.retain(|(known, _)| known != key);
         self
@@ -193,20 +190,17 @@ impl Job {
     }
 
     /// Expected seconds.
-    #[must_use]
     pub fn taking(self, seconds: f64) -> Self {
         Self { seconds, ..self }
     }
 
     /// Keeps the models after these steps, too.
-    #[must_use]
     pub fn saving_at(self, steps: &[u64]) -> Self {
         self.set("train.save_at", steps.iter().map(|step| *step as i64).collect::<Vec<_>>())
     }
 
     /// Trains an adapter whose rank grows in equal parts of so many steps. The shortest runs are over before the last ranks.
     /// Without ranks it is unchanged.
-    #[must_use]
     pub fn with_ranks(self, ranks: &[i64], steps: usize) -> Self {
         let [first, later @ ..] = ranks else { return self };
         let steps_and_ranks = later.iter().enumerate().map(|(at, rank)| {
@@ -224,7 +218,6 @@ impl Job {
 
     /// Evaluates the model that a training run leaves ([`Value::Own`]) and keeps only what comes of it: a study of
     /// thousands of runs needs none of their models again.
-    #[must_use]
     pub fn then(self, evaluation: Self) -> Self {
         let seconds = self.seconds + evaluation.seconds;
         Self { then: Some(Box::new(evaluation)), seconds, ..self }

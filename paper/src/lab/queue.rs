@@ -143,17 +143,9 @@ fn entries(lab: &Lab, jobs: &[Arc<Job>], shard: Shard) -> Vec<Entry> {
     all.iter().cloned().map(entry).collect()
 }
 
-/// What a worker should do next.
-enum Next {
-    /// Run the first of these that no other process runs.
-    Try(Vec<usize>),
-    /// Wait until another worker's job ends.
-    Wait,
-    /// Stop: nothing is left that can be run.
-    Nothing,
-}
-
-fn next(entries: &[Entry]) -> Next {
+/// What a worker should do next: run the first of these that no other process runs, or wait until another worker's job ends
+/// where there are none; `None` when nothing is left that can be run.
+fn next(entries: &[Entry]) -> Option<Vec<usize>> {
     let ready = |entry: &Entry| {
         entry.state == State::Open && entry.needs.iter().all(|at| entries[*at].state == State::Done)
     };
@@ -170,13 +162,8 @@ fn next(entries: &[Entry]) -> Next {
         (0..entries.len()).filter(fits).collect()
     };
     let list = [candidates(true), candidates(false)].concat();
-    if !list.is_empty() {
-        Next::Try(list)
-    } else if entries.iter().any(|entry| entry.state == State::Running) {
-        Next::Wait
-    } else {
-        Next::Nothing
-    }
+    let waits = entries.iter().any(|entry| entry.state == State::Running);
+    (waits || !list.is_empty()).then_some(list)
 }
 
 fn work(
@@ -190,11 +177,7 @@ fn work(
     let mut passed = BTreeSet::new();
     while failed().stop.is_none() {
         let mut now = locked();
-        let list = match next(&now) {
-            Next::Nothing => return,
-            Next::Wait => Vec::new(),
-            Next::Try(list) => list,
-        };
+        let Some(list) = next(&now) else { return };
         // One that somebody else is at is passed over until all others have been tried.
         let Some(at) = list.iter().copied().find(|at| !passed.contains(at)) else {
             drop(now);

@@ -14,6 +14,7 @@ use anyhow::{Context as _, Result};
 use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior, context};
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -98,9 +99,7 @@ fn moved(entry: &Entry, kind: &'static str, file: &str, then: Option<&Table>, no
 fn claims(then: Option<&Made>, now: Option<&Made>) -> Vec<ClaimMoved> {
     let of = |made: Option<&Made>| made.map_or_else(Vec::new, |made| made.claims.clone());
     let (then, now) = (of(then), of(now));
-    let mut ids: Vec<&str> = then.iter().chain(&now).map(|claim| claim.id.as_str()).collect();
-    ids.sort_unstable();
-    ids.dedup();
+    let ids: BTreeSet<&str> = then.iter().chain(&now).map(|claim| claim.id.as_str()).collect();
     let find = |claims: &[Claim], id: &str| claims.iter().find(|claim| claim.id == id).cloned();
     let changed = |id: &str| {
         let (then, now) = (find(&then, id), find(&now, id));

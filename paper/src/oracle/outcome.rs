@@ -63,11 +63,6 @@ fn of_search(search: &Search, lab: &Lab) -> Result<Option<Outcome<Found>>> {
 }
 
 impl Outcomes {
-    /// What came of a run.
-    pub fn of(&self, cell: &Cell) -> Option<&Found> {
-        self.get(&cell.to_string())
-    }
-
     /// What proxies found in a search.
     pub fn named(&self, search: &str) -> Option<&Qualities> {
         self.get(search).map(|found| &found.proxies)
@@ -187,7 +182,7 @@ impl Claimed for Work {
             let Rate::Tried(rate) = cell.rate else { return None };
             let of = by(&cell.arm);
             let group = if of == Quantity::Right { ANSWERS } else { "all" };
-            let value = outcomes.of(&cell).and_then(|found| found.value("test", group, of));
+            let value = outcomes.get(&cell.to_string()).and_then(|found| found.value("test", group, of));
             Some(Tried { arm: cell.arm, rate, value })
         });
         Ok(Candidates::of(tried, |arm| (format!("{:?}", by(arm)), by(arm) == Quantity::Right)))
@@ -209,10 +204,10 @@ mod tests {
         let mut outcomes = Outcomes::default();
         let (run, processor) = (cell.to_string(), None);
         outcomes.add(Outcome { run, seconds: 1.5, commit: "c".into(), date: "d".into(), processor, found });
-        let found = outcomes.of(&cell).unwrap();
+        let found = outcomes.get(&cell.to_string()).unwrap();
         assert_eq!(found.value("test", "all", Quantity::Kl), Some(0.25));
         assert_eq!(found.value("deep", "all", Quantity::Kl), None);
-        assert_eq!(outcomes.of(&Cell { seed: 8, ..cell }), None);
+        assert_eq!(outcomes.get(&Cell { seed: 8, ..cell }.to_string()), None);
     }
 
     #[test]

@@ -5,64 +5,31 @@ use super::plan::{Quantity, Term};
 use super::proxies::{self, Qualities};
 use super::work::Work;
 use crate::planned::{Claimed as _, Decided, PlannedRuns as _, Rate, Stage, contrast::over_seeds};
-use crate::{Column, Estimate, Run, columns};
+use crate::{Estimate, Run, row};
 use anyhow::Result;
-use serde::{Deserialize, Serialize};
 
-/// A mean over seeds.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct OracleMean {
-    /// The arm.
-    pub arm: String,
-    /// The capability that it starts from, from 1.
-    pub from: usize,
-    /// The name of its data.
-    pub data: String,
-    /// How large its steps are.
-    pub rate: Rate,
-    /// The step after which the model was measured; the last if none is named.
-    pub step: Option<u64>,
-    /// The set of documents.
-    pub set: String,
-    /// The set whose measure is subtracted.
-    pub minus: Option<String>,
-    /// The group of tokens.
-    pub group: String,
-    /// The measure.
-    pub measure: Quantity,
-    /// The arm whose measure is subtracted, seed by seed.
-    pub versus: Option<String>,
-    /// Number of seeds.
-    pub seeds: usize,
-    /// The mean.
-    pub value: f64,
-    /// Lower end of its 95 % interval.
-    pub low: f64,
-    /// Upper end of it.
-    pub high: f64,
+row! {
+    /// A mean over seeds.
+    pub struct OracleMean {
+        arm: String = "the way of training, as in paper/plans/oracle.toml",
+        from: usize = "capability of the model that it starts from, 1 (weak) to 5",
+        data: String = "post-training data",
+        rate: Rate = "tuned: the arm's own rate; plain: plain training's; matched: that and its step length",
+        step: Option<u64> = "step after which the model was measured; the last if empty, 0 before training",
+        set: String = "documents: test (held out), deep (longer chains), former (pretraining's, held out), training",
+        minus: Option<String> = "the same measure of these documents is subtracted",
+        group: String = "group of tokens",
+        measure: Quantity = "kl, loss, entropy, entropy-gap: mean over tokens, nats; probability, right, selected: \
+                             shares",
+        versus: Option<String> = "the same measure of this arm is subtracted, seed by seed",
+        seeds: usize = "number of seeds, each with a world, data and initial weights of its own",
+        value: f64 = "mean over seeds",
+        low: f64 = "lower end of Student's 95 % interval; the value itself for one seed",
+        high: f64 = "upper end",
+    }
 }
 
 impl OracleMean {
-    /// What the columns mean.
-    pub fn columns() -> Vec<Column> {
-        columns! {
-            "arm": "the way of training, as in paper/plans/oracle.toml",
-            "from": "capability of the model that it starts from, 1 (weak) to 5",
-            "data": "post-training data",
-            "rate": "tuned: the arm's own rate; plain: plain training's; matched: that and its step length",
-            "step": "step after which the model was measured; the last if empty, 0 before training",
-            "set": "documents: test (held out), deep (longer chains), former (pretraining's, held out), training",
-            "minus": "the same measure of these documents is subtracted",
-            "group": "group of tokens",
-            "measure": "kl, loss, entropy, entropy-gap: mean over tokens, nats; probability, right, selected: shares",
-            "versus": "the same measure of this arm is subtracted, seed by seed",
-            "seeds": "number of seeds, each with a world, data and initial weights of its own",
-            "value": "mean over seeds",
-            "low": "lower end of Student's 95 % interval; the value itself for one seed",
-            "high": "upper end",
-        }
-    }
-
     /// With its interval.
     pub fn estimate(&self) -> Estimate {
         Estimate { value: self.value, low: self.low, high: self.high, n: self.seeds }

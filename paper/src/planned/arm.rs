@@ -45,7 +45,6 @@ impl Rate {
 
 impl Job {
     /// Trains with an objective, in steps whose length is matched where the rate says so.
-    #[must_use]
     pub(crate) fn with_objective(self, objective: &toml::Table, rate: Rate) -> Self {
         let job = self.set_table("objective", objective);
         if rate == Rate::Matched { job.set("objective.match", "grad-norm") } else { job }

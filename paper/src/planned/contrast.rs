@@ -47,11 +47,6 @@ impl Difference {
             high,
         })
     }
-
-    /// With its interval.
-    pub fn estimate(&self) -> Estimate {
-        Estimate { value: self.difference, low: self.low, high: self.high, n: self.seeds }
-    }
 }
 
 #[cfg(test)]
@@ -65,6 +60,6 @@ mod tests {
         assert!((found.difference - 0.5).abs() < 1e-12 && found.low < 0.5 && found.high > 0.5);
         // The standard deviation of 0.5, 0.6, 0.4 is 0.1.
         assert!((found.error - 0.1 / 3.0_f64.sqrt()).abs() < 1e-12);
-        assert_eq!((found.estimate().n, Difference::of(&[[1.0, 2.0]])), (3, None));
+        assert_eq!((found.seeds, Difference::of(&[[1.0, 2.0]])), (3, None));
     }
 }

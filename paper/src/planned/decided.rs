@@ -3,56 +3,30 @@
 use super::claim::{Declared, Side};
 use super::contrast::Difference;
 use crate::claim::Evidence;
-use crate::{Claim, Column, Estimate, Verdict, columns};
+use crate::{Claim, Estimate, Verdict, row};
 use anyhow::Result;
-use serde::{Deserialize, Serialize};
 use tokensieve_base::statistics::{equivalence_test, holm, student_test};
 
 /// The level of all tests.
 const LEVEL: f64 = 0.05;
 
-/// A primary claim with its test.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Decided {
-    /// The claim's name.
-    pub claim: String,
-    /// Seeds that have both measures.
-    pub seeds: usize,
-    /// Mean of the first measure.
-    pub value: Option<f64>,
-    /// Mean of the second.
-    pub versus: Option<f64>,
-    /// Mean difference.
-    pub difference: Option<f64>,
-    /// Lower end of Student's 95 % interval.
-    pub low: Option<f64>,
-    /// Upper end of it.
-    pub high: Option<f64>,
-    /// Student's two-sided p-value.
-    pub p: Option<f64>,
-    /// The same, corrected by Holm for all primary claims; `None` of one that is exploratory.
-    pub p_holm: Option<f64>,
-    /// p-value of two one-sided tests that the difference is smaller than what matters.
-    pub p_equal: Option<f64>,
+row! {
+    /// A primary claim with its test.
+    pub struct Decided {
+        claim: String = "the claim, as in the plan",
+        seeds: usize = "seeds that have both measures",
+        value: Option<f64> = "mean over seeds of the first measure",
+        versus: Option<f64> = "mean of the second",
+        difference: Option<f64> = "mean of their difference, paired by seed",
+        low: Option<f64> = "lower end of Student's 95 % interval of the difference",
+        high: Option<f64> = "upper end",
+        p: Option<f64> = "Student's two-sided test that the difference is zero",
+        p_holm: Option<f64> = "the same, corrected for all primary claims (Holm); none for exploratory ones",
+        p_equal: Option<f64> = "two one-sided tests that the difference is within ± what matters",
+    }
 }
 
 impl Decided {
-    /// What the columns mean.
-    pub fn columns() -> Vec<Column> {
-        columns! {
-            "claim": "the claim, as in the plan",
-            "seeds": "seeds that have both measures",
-            "value": "mean over seeds of the first measure",
-            "versus": "mean of the second",
-            "difference": "mean of their difference, paired by seed",
-            "low": "lower end of Student's 95 % interval of the difference",
-            "high": "upper end",
-            "p": "Student's two-sided test that the difference is zero",
-            "p_holm": "the same, corrected for all primary claims (Holm); none for exploratory ones",
-            "p_equal": "two one-sided tests that the difference is within ± what matters",
-        }
-    }
-
     /// All primary claims, of each both measures on every seed of its plan, where they are there. A claim is counted when all
     /// its seeds are: who looks on the way may stop where it pleases. One that is not counted yet is corrected for as if it
     /// had found nothing, so that what others find stays significant when it is.

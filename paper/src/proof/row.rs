@@ -4,32 +4,25 @@ use super::outcome::Outcomes;
 use super::rule::{Rule, Score};
 use super::work::{Setting, Work};
 use crate::planned::PlannedRuns as _;
-use crate::{Column, Estimate, Run, columns};
+use crate::{Estimate, Run, row};
 use anyhow::Result;
-use serde::{Deserialize, Serialize};
 use tokensieve_base::statistics::{binomial_interval, mean_interval};
 
-/// What a rule chose on a setting.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Choice {
-    /// [`ORACLE`] or [`STUDY`].
-    pub model: String,
-    /// Capability in the oracle language, from 1.
-    pub from: Option<usize>,
-    /// What is trained on.
-    pub data: String,
-    /// Its seed.
-    pub seed: u64,
-    /// The rule.
-    pub rule: String,
-    /// Its choice; none by chance.
-    pub choice: Option<String>,
-    /// Share of right answers that it came to; by chance the candidates' mean.
-    pub right: f64,
-    /// The best candidate's.
-    pub best: f64,
-    /// Whether it is within a point or a standard error of that: 1 or 0; by chance the candidates' mean.
-    pub hit: f64,
+row! {
+    /// What a rule chose on a setting.
+    pub struct Choice {
+        model: String = "oracle: a small model in the oracle language; study: the study's model",
+        from: Option<usize> = "its capability in the oracle language, 1 (weak) to 5",
+        data: String = "what is trained on, as in paper/plans",
+        seed: u64 = "seed of the setting",
+        rule: String = "what recommends",
+        choice: Option<String> = "the objective that it recommends; none by chance",
+        right: f64 = "share of right answers after training with it (of the cipher likeness); by chance the \
+                      candidates' mean",
+        best: f64 = "the best candidate's",
+        hit: f64 = "1 if it is within a point, or a standard error, of the best, else 0; by chance the candidates' \
+                    mean",
+    }
 }
 
 /// A small model in the oracle language.
@@ -41,21 +34,6 @@ pub const STUDY: &str = "study";
 const COVERAGE: f64 = 0.95;
 
 impl Choice {
-    /// What the columns mean.
-    pub fn columns() -> Vec<Column> {
-        columns! {
-            "model": "oracle: a small model in the oracle language; study: the study's model",
-            "from": "its capability in the oracle language, 1 (weak) to 5",
-            "data": "what is trained on, as in paper/plans",
-            "seed": "seed of the setting",
-            "rule": "what recommends",
-            "choice": "the objective that it recommends; none by chance",
-            "right": "share of right answers after training with it (of the cipher likeness); by chance the candidates' mean",
-            "best": "the best candidate's",
-            "hit": "1 if it is within a point, or a standard error, of the best, else 0; by chance the candidates' mean",
-        }
-    }
-
     /// Of all settings of a profile, by every rule, once all are done.
     pub fn all(run: &Run) -> Result<Vec<Self>> {
         let work = Work::of(run.profile)?;

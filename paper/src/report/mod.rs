@@ -68,21 +68,11 @@ struct Answered<'a> {
 /// A claim that answers a question.
 #[derive(Serialize)]
 struct FindingText<'a> {
-    /// The figure's page, and the claim's place on it.
+    /// The figure's page.
     page: &'a str,
-    name: &'a str,
-    /// Effect, interval and the claimed side; empty where nothing was tested.
-    drawing: String,
-    verdict: Badge,
     answer: &'static str,
-    statement: &'a str,
     numbers: String,
-    /// How we know: what was tested, by which kind of evidence.
-    test: &'a str,
-    kind: Badge,
-    /// How sure: what the verdict means, and what other evidence says.
-    sure: &'a str,
-    elsewhere: String,
+    claim: ClaimText<'a>,
 }
 
 /// What the verdicts are worth.
@@ -145,7 +135,7 @@ struct ColumnText<'a> {
 
 #[derive(Serialize)]
 struct ClaimText<'a> {
-    id: &'a str,
+    /// Its place on the figure's page.
     name: &'a str,
     statement: &'a str,
     source: &'a str,
@@ -161,7 +151,9 @@ struct ClaimText<'a> {
     /// What the interval is over; `n` is empty where it is one thing, `counted` where no table says what it counts.
     n: String,
     counted: &'static str,
+    /// Effect, interval and the claimed side; empty where nothing was tested.
     drawing: String,
+    /// What it means is the badge's detail.
     verdict: Badge,
     recorded: Badge,
 }
@@ -206,7 +198,7 @@ fn fill(made: &[Made], recorded: &Recorded, manuscript: Option<&[u8]>, folder: &
         commit: each(made, |from| provenance::short(&from.commit)),
         version: each(made, |from| from.version.clone()),
         machine: each(made, |from| format!("{}, {} threads", from.host.cpu, from.host.threads)),
-        questions: QUESTIONS.iter().map(|question| answered(question, made, &ledger)).collect(),
+        questions: QUESTIONS.iter().map(|question| answered(question, made, &ledger, recorded)).collect(),
         kinds: ledger.kinds(),
         verdicts: Verdict::NAMES,
         models: ledger.models(),
@@ -285,7 +277,7 @@ fn page<'a>(made: &'a Made, ledger: &Ledger<'_>, recorded: &'a Recorded) -> Resu
         row_count: rows.len(),
         claims: made.claims.iter().map(|claim| claim_text(claim, made, ledger, recorded)).collect(),
         tally: counts(&made.claims),
-        replacement: made.replacement(),
+        replacement: made.provenance.replacement(),
         agreement: agreement_badge(&recorded.agreement(made)?),
         provenance: &made.provenance,
         computed_on: made.provenance.computed_on(),
@@ -296,23 +288,17 @@ fn page<'a>(made: &'a Made, ledger: &Ledger<'_>, recorded: &'a Recorded) -> Resu
 }
 
 /// The answers to a question, as far as there are claims.
-fn answered<'a>(question: &Question, made: &'a [Made], ledger: &Ledger<'_>) -> Answered<'a> {
-    let text = |finding: Finding<'a>| {
-        let claim = finding.claim;
-        let (class, sure) = meaning(claim);
-        FindingText {
-            page: finding.made.about.id,
-            name: name(claim),
-            drawing: interval::svg(claim),
-            verdict: Badge::new(class, claim.verdict.name(), sure),
-            answer: finding.answer(),
-            statement: &claim.statement,
-            numbers: finding.numbers(),
-            test: &claim.test,
-            kind: Badge::new("kind", claim.evidence.name(), claim.evidence.meaning()),
-            sure,
-            elsewhere: ledger.elsewhere(claim),
-        }
+fn answered<'a>(
+    question: &Question,
+    made: &'a [Made],
+    ledger: &Ledger<'_>,
+    recorded: &Recorded,
+) -> Answered<'a> {
+    let text = |finding: Finding<'a>| FindingText {
+        page: finding.made.about.id,
+        answer: finding.answer(),
+        numbers: finding.numbers(),
+        claim: claim_text(finding.claim, finding.made, ledger, recorded),
     };
     Answered { asks: question.asks, findings: question.findings(made).into_iter().map(text).collect() }
 }
@@ -369,7 +355,6 @@ fn claim_text<'a>(claim: &'a Claim, made: &Made, ledger: &Ledger<'_>, recorded: 
         None => Badge::new("untested", text, "not compared: not tested or undecided, here or there"),
     };
     ClaimText {
-        id: &claim.id,
         name: name(claim),
         statement: &claim.statement,
         source: &claim.source,

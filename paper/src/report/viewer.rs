@@ -123,8 +123,7 @@ fn conversation_data(conversation: &Conversation, slug: &str, scales: &[f64]) ->
             Quantity::ALL.iter().map(|quantity| short(row.value(*quantity))).collect();
         numbers.push(json!(row.selected.map(u8::from)));
         numbers.push(short(row.probability));
-        let top: Vec<Value> =
-            row.token()?.top.iter().map(|(text, p)| json!([text, short(Some(*p))])).collect();
+        let top: Vec<Value> = row.top()?.iter().map(|(text, p)| json!([text, short(Some(*p))])).collect();
         numbers.push(json!(row.class));
         numbers.push(json!(top));
         Ok(if row.response { Value::Array(numbers) } else { Value::Null })

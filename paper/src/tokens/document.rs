@@ -26,28 +26,20 @@ pub struct Token {
     /// Whether it belongs to the response.
     pub response: bool,
     /// Kind of token: `number`, `operator`, `punctuation`, `word`, …
-    #[serde(default)]
     pub class: Option<String>,
     /// −log p, in nats.
-    #[serde(default)]
     pub loss: Option<f64>,
     /// Entropy of the prediction without dropout, in nats.
-    #[serde(default)]
     pub entropy: Option<f64>,
     /// p.
-    #[serde(default)]
     pub probability: Option<f64>,
     /// Entropy of the mean prediction.
-    #[serde(default)]
     pub total: Option<f64>,
     /// Mean entropy of the predictions.
-    #[serde(default)]
     pub aleatoric: Option<f64>,
     /// Their difference, BALD.
-    #[serde(default)]
     pub epistemic: Option<f64>,
     /// Mean divergence of two predictions, over all ordered pairs of passes, a pass with itself included.
-    #[serde(default)]
     pub pairwise_kl: Option<f64>,
     /// The most probable tokens and their probabilities.
     #[serde(default)]

@@ -30,17 +30,9 @@ impl Kind {
     }
 }
 
-/// Response tokens of a kind in some documents.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Share {
-    /// Share of the kind in the quarter with the largest loss.
-    pub of_selected: f64,
-    /// Share of the kind in all.
-    pub of_all: f64,
-}
-
-/// The shares of every kind, in the order of [`Kind::ALL`], if the top quarter of these documents' tokens is selected.
-pub fn shares(documents: &[Document]) -> Result<Vec<Share>> {
+/// The share of every kind, in the order of [`Kind::ALL`], in the quarter of these documents' response tokens with the largest
+/// loss.
+pub fn shares(documents: &[Document]) -> Result<Vec<f64>> {
     let selected = top_quarter(documents)?.concat();
     let kinds: Vec<Kind> = documents
         .iter()
@@ -48,10 +40,8 @@ pub fn shares(documents: &[Document]) -> Result<Vec<Share>> {
         .collect();
     let chosen = selected.iter().filter(|selected| **selected).count();
     let share = |kind: &Kind| {
-        let of_kind = kinds.iter().zip(&selected).filter(|(known, _)| *known == kind);
-        let (all, among) =
-            of_kind.fold((0, 0), |(all, among), (_, selected)| (all + 1, among + i32::from(*selected)));
-        Share { of_selected: f64::from(among) / chosen as f64, of_all: f64::from(all) / kinds.len() as f64 }
+        let of_kind = kinds.iter().zip(&selected).filter(|(known, selected)| **selected && *known == kind);
+        of_kind.count() as f64 / chosen as f64
     };
     Ok(Kind::ALL.iter().map(share).collect())
 }
@@ -79,9 +69,7 @@ mod tests {
         };
         // Two of eight tokens are selected: both from the first document.
         let documents = [(0, [5.0, 4.0, 1.0, 1.0]), (1, [0.5; 4])].map(document);
-        let share = |of_selected, of_all| Share { of_selected, of_all };
-        let expected = [share(0.5, 0.25), share(0.5, 0.25), share(0.0, 0.5), share(0.0, 0.0)];
-        assert_eq!(shares(&documents)?, expected);
+        assert_eq!(shares(&documents)?, [0.5, 0.5, 0.0, 0.0]);
         Ok(())
     }
 }

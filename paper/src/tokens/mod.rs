@@ -12,5 +12,5 @@ pub mod synthetic;
 
 pub use correlation::{Correlation, Method, correlations, over_documents};
 pub use document::{Document, Quantity, RATE, Token, read};
-pub use kinds::{Kind, Share, shares};
+pub use kinds::{Kind, shares};
 pub use row::{Conversation, TokenRow, conversations, top_quarter};

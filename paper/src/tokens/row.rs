@@ -1,64 +1,32 @@
 //! Tokens as rows of a figure's table, and the conversations that the token viewer shows, made from such rows.
 
 use super::{Document, Quantity, Token};
+use crate::row;
 use anyhow::{Context as _, Result};
-use serde::{Deserialize, Serialize};
 use tokensieve_objective::{Objective, Plan, TokenStats};
 
-/// One token at one step of training: a row of every table whose figure shows single tokens.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct TokenRow {
-    /// Name of the conversation.
-    pub conversation: String,
-    /// Training steps before the scoring; 0 is the model as it came.
-    pub step: u64,
-    /// Place in the conversation, from 0.
-    pub position: usize,
-    /// The token's text, blanks included.
-    pub text: String,
-    /// Whether it belongs to the response, which alone is scored.
-    pub response: bool,
-    /// Kind of token.
-    pub class: Option<String>,
-    /// −log p.
-    pub loss_nats: Option<f64>,
-    /// Entropy of the prediction without dropout.
-    pub entropy_nats: Option<f64>,
-    /// p.
-    pub probability: Option<f64>,
-    /// Entropy of the mean prediction under dropout.
-    pub total_nats: Option<f64>,
-    /// Mean entropy of the predictions under dropout.
-    pub aleatoric_nats: Option<f64>,
-    /// Their difference.
-    pub epistemic_nats: Option<f64>,
-    /// Whether an objective that keeps the top quarter by loss would learn it.
-    pub selected: Option<bool>,
-    /// The most probable tokens with their probabilities, as JSON.
-    pub top: String,
+row! {
+    /// One token at one step of training: a row of every table whose figure shows single tokens.
+    #[derive(Default)]
+    pub struct TokenRow {
+        conversation: String = "name of the conversation",
+        step: u64 = "training steps before the scoring; 0 is the base model",
+        position: usize = "the token's place in the conversation, from 0",
+        text: String = "the token's text",
+        response: bool = "whether the token belongs to the response, which alone is scored",
+        class: Option<String> = "kind of token: number, operator, punctuation, word, …",
+        loss_nats in "nats": Option<f64> = "−log *p* of the token, without dropout",
+        entropy_nats in "nats": Option<f64> = "entropy of the prediction without dropout",
+        probability: Option<f64> = "*p* of the token, without dropout",
+        total_nats in "nats": Option<f64> = "total uncertainty: entropy of the mean prediction under dropout",
+        aleatoric_nats in "nats": Option<f64> = "aleatoric uncertainty: mean entropy of the predictions under dropout",
+        epistemic_nats in "nats": Option<f64> = "epistemic uncertainty (BALD): total minus aleatoric",
+        selected: Option<bool> = "whether it is in the top quarter by loss of all tokens scored with it",
+        top: String = "most probable tokens with their probabilities, as JSON",
+    }
 }
 
 impl TokenRow {
-    /// The columns, for a figure's documentation.
-    pub fn columns() -> Vec<crate::Column> {
-        crate::columns! {
-            "conversation": "name of the conversation",
-            "step": "training steps before the scoring; 0 is the base model",
-            "position": "the token's place in the conversation, from 0",
-            "text": "the token's text",
-            "response": "whether the token belongs to the response, which alone is scored",
-            "class": "kind of token: number, operator, punctuation, word, …",
-            "loss_nats" in "nats": "−log *p* of the token, without dropout",
-            "entropy_nats" in "nats": "entropy of the prediction without dropout",
-            "probability": "*p* of the token, without dropout",
-            "total_nats" in "nats": "total uncertainty: entropy of the mean prediction under dropout",
-            "aleatoric_nats" in "nats": "aleatoric uncertainty: mean entropy of the predictions under dropout",
-            "epistemic_nats" in "nats": "epistemic uncertainty (BALD): total minus aleatoric",
-            "selected": "whether it is in the top quarter by loss of all tokens scored with it",
-            "top": "most probable tokens with their probabilities, as JSON",
-        }
-    }
-
     /// The rows of one document.
     pub fn of(conversation: &str, step: u64, document: &Document, selected: &[bool]) -> Result<Vec<Self>> {
         let mut selected = selected.iter();
@@ -83,22 +51,9 @@ impl TokenRow {
         document.tokens.iter().enumerate().map(row).collect()
     }
 
-    /// The token itself.
-    pub fn token(&self) -> Result<Token> {
-        let top = if self.top.is_empty() { Vec::new() } else { serde_json::from_str(&self.top)? };
-        Ok(Token {
-            text: self.text.clone(),
-            response: self.response,
-            class: self.class.clone(),
-            loss: self.loss_nats,
-            entropy: self.entropy_nats,
-            probability: self.probability,
-            total: self.total_nats,
-            aleatoric: self.aleatoric_nats,
-            epistemic: self.epistemic_nats,
-            pairwise_kl: None,
-            top,
-        })
+    /// The most probable tokens with their probabilities.
+    pub fn top(&self) -> Result<Vec<(String, f64)>> {
+        if self.top.is_empty() { Ok(Vec::new()) } else { Ok(serde_json::from_str(&self.top)?) }
     }
 
     /// A quantity, where it was measured.
@@ -172,8 +127,6 @@ mod tests {
     fn documents_survive_the_table_with_every_blank_and_quote() -> Result<()> {
         let mut documents = synthetic::documents("row test", 2, 0.1);
         documents[0].tokens[0].text = " \"a\",\n\u{1F600}\tb".into();
-        // No row has it.
-        documents[0].tokens.iter_mut().for_each(|token| token.pairwise_kl = None);
         let selected = top_quarter(&documents)?;
         let mut rows = Vec::new();
         for step in [20, 0] {
@@ -185,8 +138,11 @@ mod tests {
         let found = conversations(back);
         assert_eq!(found.iter().map(|c| c.name.as_str()).collect::<Vec<_>>(), ["one", "two"]);
         assert_eq!(found[0].steps.iter().map(|step| step.0).collect::<Vec<_>>(), [0, 20]);
-        let tokens: Vec<Token> = found[0].steps[1].1.iter().map(TokenRow::token).collect::<Result<_>>()?;
-        assert_eq!(tokens, documents[0].tokens);
+        for (row, token) in found[0].steps[1].1.iter().zip(&documents[0].tokens) {
+            assert_eq!((&row.text, row.response, &row.class), (&token.text, token.response, &token.class));
+            assert_eq!((row.probability, row.top()?), (token.probability, token.top.clone()));
+            assert_eq!(Quantity::ALL.map(|of| row.value(of)), Quantity::ALL.map(|of| of.of(token)));
+        }
         Ok(())
     }
 

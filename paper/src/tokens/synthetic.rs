@@ -3,6 +3,7 @@
 
 use super::{Document, Token};
 use tokensieve_base::streams::Stream;
+use tokensieve_toy::softmax::{entropy, softmax};
 
 /// Tokens that can come next.
 const WORDS: [&str; 12] = [" the", " of", ".", " sum", " is", " 4", " +", "2", " =", "\n", "ing", " apples"];
@@ -38,7 +39,8 @@ fn tokens(stream: &mut Stream, rate: f64) -> Vec<Token> {
 fn token(stream: &mut Stream, rate: f64) -> Token {
     let sharpness = stream.uniform_in(0.5, 3.5);
     let logits = WORDS.map(|_| sharpness * stream.normal());
-    let p = softmax(&logits);
+    let mut p = logits;
+    softmax(&mut p);
     let mut left = stream.uniform();
     let label = p.iter().position(|p| {
         left -= p;
@@ -71,8 +73,8 @@ fn posterior(logits: &[f64], noise: &[[f64; WORDS.len()]], rate: f64) -> (f64, f
     let [mut mean, mut mean_log] = [[0.0; WORDS.len()]; 2];
     let mut aleatoric = 0.0;
     for noise in noise {
-        let noisy: Vec<f64> = logits.iter().zip(noise).map(|(logit, noise)| logit + scale * noise).collect();
-        let p = softmax(&noisy);
+        let mut p: Vec<f64> = logits.iter().zip(noise).map(|(logit, noise)| logit + scale * noise).collect();
+        softmax(&mut p);
         aleatoric += entropy(&p) / PASSES as f64;
         for ((mean, mean_log), p) in mean.iter_mut().zip(&mut mean_log).zip(&p) {
             *mean += p / PASSES as f64;
@@ -81,17 +83,6 @@ fn posterior(logits: &[f64], noise: &[[f64; WORDS.len()]], rate: f64) -> (f64, f
     }
     let cross: f64 = mean.iter().zip(&mean_log).map(|(p, log)| -p * log).sum();
     (entropy(&mean), aleatoric, cross - aleatoric)
-}
-
-fn softmax(logits: &[f64]) -> Vec<f64> {
-    let top = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let parts: Vec<f64> = logits.iter().map(|logit| libm::exp(logit - top)).collect();
-    let sum: f64 = parts.iter().sum();
-    parts.iter().map(|part| part / sum).collect()
-}
-
-fn entropy(p: &[f64]) -> f64 {
-    p.iter().filter(|p| **p > 0.0).map(|p| -p * libm::log(*p)).sum()
 }
 
 #[cfg(test)]

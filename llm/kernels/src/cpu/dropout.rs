@@ -2,10 +2,9 @@
 
 use tch::{Device, Tensor};
 
-use super::lanes::{LANES, Make, Number, Simd, Words};
-use super::rows::{GRAIN, Rows, by_kind, optional};
+use super::lanes::{LANES, Make, Number, Simd, Words, run};
+use super::rows::{Rows, by_kind, for_rows, optional};
 use crate::mask::{FACTORS, Mask, SPREAD};
-use crate::shim::parallel;
 
 pub(crate) fn dropout(x: &Tensor, base: Option<&Tensor>, mask: &Mask, scale: f64) -> Option<Tensor> {
     by_kind!(x, run(x, base, mask, scale))
@@ -23,16 +22,14 @@ fn run<S: Simd, N: Number>(
     let base = optional(base, Rows::<N>::of)?;
     assert!(base.is_none_or(|base| (base.count, base.columns) == (rows.count, rows.columns)));
     let n = rows.columns;
-    parallel(rows.count, GRAIN / n.max(1) + 1, |part| {
-        for i in part {
-            let base = base.map(|base| base.row(i).cast_const());
-            let (key, threshold, scale) = match mask.key(i) {
-                Some(key) => (key, mask.threshold(), scale as f32),
-                None => ([0; 2], 0, 1.0),
-            };
-            // SAFETY: each row is one thread's; the instructions exist.
-            unsafe { row(simd, rows.row(i), base, into.row(i), n, Bits::new(simd, key), threshold, scale) };
-        }
+    for_rows(rows.count, n, |i| {
+        let base = base.map(|base| base.row(i).cast_const());
+        let (key, threshold, scale) = match mask.key(i) {
+            Some(key) => (key, mask.threshold(), scale as f32),
+            None => ([0; 2], 0, 1.0),
+        };
+        // SAFETY: each row is one thread's; the instructions exist.
+        unsafe { row(simd, rows.row(i), base, into.row(i), n, Bits::new(simd, key), threshold, scale) };
     });
     Some(out)
 }
@@ -78,24 +75,21 @@ unsafe fn row<S: Simd, N: Number>(
     threshold: u16,
     scale: f32,
 ) {
-    simd.run(
-        #[inline(always)]
-        move || {
-            let (scale, zero) = (simd.splat(scale), simd.splat(0.0));
-            for at in (0..n).step_by(2 * LANES) {
-                let kept = bits.of(simd, simd.count().plus((at / 2) as i32)).halves_from(threshold);
-                for (half, at) in [at, at + LANES].into_iter().enumerate().filter(|(_, at)| *at < n) {
-                    let kept = (kept >> (half * LANES)) as u16;
-                    // SAFETY: the rows have `n` numbers.
-                    unsafe {
-                        let mut sum = (simd.load(x.add(at), n - at) * scale).or(kept, zero);
-                        if let Some(base) = base {
-                            sum = sum + simd.load(base.add(at), n - at);
-                        }
-                        sum.store(out.add(at), n - at);
+    run!(simd, {
+        let (scale, zero) = (simd.splat(scale), simd.splat(0.0));
+        for at in (0..n).step_by(2 * LANES) {
+            let kept = bits.of(simd, simd.count().plus((at / 2) as i32)).halves_from(threshold);
+            for (half, at) in [at, at + LANES].into_iter().enumerate().filter(|(_, at)| *at < n) {
+                let kept = (kept >> (half * LANES)) as u16;
+                // SAFETY: the rows have `n` numbers.
+                unsafe {
+                    let mut sum = (simd.load(x.add(at), n - at) * scale).or(kept, zero);
+                    if let Some(base) = base {
+                        sum = sum + simd.load(base.add(at), n - at);
                     }
+                    sum.store(out.add(at), n - at);
                 }
             }
-        },
-    );
+        }
+    });
 }

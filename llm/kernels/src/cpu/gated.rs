@@ -4,10 +4,9 @@ use std::f32::consts::PI;
 
 use tch::{Device, Tensor};
 
-use super::lanes::{LANES, Lanes, Make, Number, Simd};
-use super::rows::{GRAIN, Rows, by_kind, optional};
+use super::lanes::{LANES, Lanes, Make, Number, Simd, run};
+use super::rows::{Rows, by_kind, for_rows, optional};
 use crate::shape::Activation;
-use crate::shim::parallel;
 
 pub(crate) fn gated(gate_up: &Tensor, activation: Activation, out: &Tensor) -> Option<()> {
     by_kind!(gate_up, forward(gate_up, activation, out))
@@ -22,11 +21,9 @@ fn forward<S: Simd, N: Number>(
     let (rows, into) = (Rows::<N>::of(gate_up)?, Rows::<N>::of(out)?);
     let n = into.columns;
     assert_eq!((rows.count, rows.columns), (into.count, 2 * n));
-    parallel(rows.count, GRAIN / n.max(1) + 1, |part| {
-        for i in part {
-            // SAFETY: each row is one thread's; the instructions exist.
-            unsafe { forward_row(simd, rows.row(i), activation, into.row(i), n) };
-        }
+    for_rows(rows.count, n, |i| {
+        // SAFETY: each row is one thread's; the instructions exist.
+        unsafe { forward_row(simd, rows.row(i), activation, into.row(i), n) };
     });
     Some(())
 }
@@ -40,19 +37,16 @@ pub(super) unsafe fn forward_row<S: Simd, N: Number>(
     out: *mut N,
     n: usize,
 ) {
-    simd.run(
-        #[inline(always)]
-        move || {
-            for at in (0..n).step_by(LANES) {
-                let left = n - at;
-                // SAFETY: `gate_up` has 2·n numbers, `out` has n.
-                unsafe {
-                    let (gate, up) = (simd.load(gate_up.add(at), left), simd.load(gate_up.add(n + at), left));
-                    (gate * sigmoid(simd, gate, activation).0 * up).store(out.add(at), left);
-                }
+    run!(simd, {
+        for at in (0..n).step_by(LANES) {
+            let left = n - at;
+            // SAFETY: `gate_up` has 2·n numbers, `out` has n.
+            unsafe {
+                let (gate, up) = (simd.load(gate_up.add(at), left), simd.load(gate_up.add(n + at), left));
+                (gate * sigmoid(simd, gate, activation).0 * up).store(out.add(at), left);
             }
-        },
-    );
+        }
+    });
 }
 
 pub(crate) fn gated_backward(
@@ -77,13 +71,11 @@ fn backward<S: Simd, N: Number>(
     let n = d_rows.columns;
     assert_eq!((rows.count, rows.columns), (d_rows.count, 2 * n));
     assert!(act.is_none_or(|act| (act.count, act.columns) == (rows.count, n)));
-    parallel(rows.count, GRAIN / n.max(1) + 1, |part| {
-        for i in part {
-            // SAFETY: as in `forward`.
-            unsafe {
-                let act = act.map(|act| act.row(i));
-                backward_row(simd, d_rows.row(i), rows.row(i), activation, act, into.row(i), n);
-            }
+    for_rows(rows.count, n, |i| {
+        // SAFETY: as in `forward`.
+        unsafe {
+            let act = act.map(|act| act.row(i));
+            backward_row(simd, d_rows.row(i), rows.row(i), activation, act, into.row(i), n);
         }
     });
     Some(d_gate_up)
@@ -100,28 +92,25 @@ unsafe fn backward_row<S: Simd, N: Number>(
     d_gate_up: *mut N,
     n: usize,
 ) {
-    simd.run(
-        #[inline(always)]
-        move || {
-            for at in (0..n).step_by(LANES) {
-                let left = n - at;
-                // SAFETY: as in `forward_row`.
-                unsafe {
-                    let (gate, up) = (simd.load(gate_up.add(at), left), simd.load(gate_up.add(n + at), left));
-                    let d_act = simd.load(d_act.add(at), left);
-                    let (sigmoid, d_inner) = sigmoid(simd, gate, activation);
-                    let value = gate * sigmoid;
-                    // (x·σ(u))' = σ + x·σ·(1 − σ)·u'
-                    let slope = (value * (simd.splat(1.0) - sigmoid)).mul_add(d_inner, sigmoid);
-                    (d_act * up * slope).store(d_gate_up.add(at), left);
-                    (d_act * value).store(d_gate_up.add(n + at), left);
-                    if let Some(act) = act {
-                        (value * up).store(act.add(at), left);
-                    }
+    run!(simd, {
+        for at in (0..n).step_by(LANES) {
+            let left = n - at;
+            // SAFETY: as in `forward_row`.
+            unsafe {
+                let (gate, up) = (simd.load(gate_up.add(at), left), simd.load(gate_up.add(n + at), left));
+                let d_act = simd.load(d_act.add(at), left);
+                let (sigmoid, d_inner) = sigmoid(simd, gate, activation);
+                let value = gate * sigmoid;
+                // (x·σ(u))' = σ + x·σ·(1 − σ)·u'
+                let slope = (value * (simd.splat(1.0) - sigmoid)).mul_add(d_inner, sigmoid);
+                (d_act * up * slope).store(d_gate_up.add(at), left);
+                (d_act * value).store(d_gate_up.add(n + at), left);
+                if let Some(act) = act {
+                    (value * up).store(act.add(at), left);
                 }
             }
-        },
-    );
+        }
+    });
 }
 
 /// What x is multiplied by, σ(u(x)), and u'.

@@ -13,7 +13,7 @@ use tch::{Device, Kind, Tensor};
 use super::lanes::{Avx512, LANES, Make, Number, Vnni, Words};
 use super::line::{EMPTY, Line};
 use super::product::{Added, BLOCK, share};
-use super::rows::{GRAIN, Rows, by_rows};
+use super::rows::{Rows, by_rows, for_rows};
 use super::weight::TILE;
 use crate::shim::parallel;
 
@@ -201,15 +201,13 @@ impl QuantisedRows {
         let excess = Tensor::empty([count], (Kind::Int, Device::Cpu));
         let [bytes_at, steps_at, excess_at] =
             [&bytes, &steps, &excess].map(|tensor| tensor.data_ptr() as usize);
-        parallel(x.count, GRAIN / stride + 1, |part| {
-            for i in part {
-                // SAFETY: each row is one thread's.
-                unsafe {
-                    let into = (bytes_at as *mut i8).add(i * stride);
-                    let (step, sum) = row_of(vnni, x.row(i), x.columns, into, stride);
-                    (steps_at as *mut f32).add(i).write(step);
-                    (excess_at as *mut i32).add(i).write(128 * sum);
-                }
+        for_rows(x.count, stride, |i| {
+            // SAFETY: each row is one thread's.
+            unsafe {
+                let into = (bytes_at as *mut i8).add(i * stride);
+                let (step, sum) = row_of(vnni, x.row(i), x.columns, into, stride);
+                (steps_at as *mut f32).add(i).write(step);
+                (excess_at as *mut i32).add(i).write(128 * sum);
             }
         });
         Self { bytes, steps, excess }

@@ -4,7 +4,7 @@
 
 use std::f32::consts::LOG2_E;
 
-use super::lanes::{LANES, Make, Simd};
+use super::lanes::{LANES, Make, Simd, run};
 use super::rows::with_simd;
 
 pub(crate) fn largest(logits: &[f32]) -> Option<f32> {
@@ -12,24 +12,21 @@ pub(crate) fn largest(logits: &[f32]) -> Option<f32> {
 }
 
 fn largest_of<S: Simd>(simd: S, logits: &[f32]) -> Option<f32> {
-    Some(simd.run(
-        #[inline(always)]
-        move || {
-            let mut most = [simd.splat(f32::NEG_INFINITY); 4];
-            let whole = logits.chunks_exact(4 * LANES);
-            let rest = whole.remainder();
-            for chunk in whole {
-                for (lane, most) in most.iter_mut().enumerate() {
-                    // SAFETY: within the chunk.
-                    *most = unsafe { simd.load(chunk.as_ptr().add(lane * LANES), LANES) }.max(*most);
-                }
+    Some(run!(simd, {
+        let mut most = [simd.splat(f32::NEG_INFINITY); 4];
+        let whole = logits.chunks_exact(4 * LANES);
+        let rest = whole.remainder();
+        for chunk in whole {
+            for (lane, most) in most.iter_mut().enumerate() {
+                // SAFETY: within the chunk.
+                *most = unsafe { simd.load(chunk.as_ptr().add(lane * LANES), LANES) }.max(*most);
             }
-            let mut each = [0.0; LANES];
-            // SAFETY: sixteen numbers.
-            unsafe { most[0].max(most[1]).max(most[2].max(most[3])).store(each.as_mut_ptr(), LANES) };
-            each.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max)
-        },
-    ))
+        }
+        let mut each = [0.0; LANES];
+        // SAFETY: sixteen numbers.
+        unsafe { most[0].max(most[1]).max(most[2].max(most[3])).store(each.as_mut_ptr(), LANES) };
+        each.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max)
+    }))
 }
 
 pub(crate) fn sum_exp(logits: &[f32], largest: f32) -> Option<f64> {
@@ -37,29 +34,26 @@ pub(crate) fn sum_exp(logits: &[f32], largest: f32) -> Option<f64> {
 }
 
 fn sum_exp_of<S: Simd>(simd: S, logits: &[f32], largest: f32) -> Option<f64> {
-    Some(simd.run(
-        #[inline(always)]
-        move || {
-            let (factor, zero) = (simd.splat(LOG2_E), simd.splat(-largest));
-            let mut total = 0.0;
-            // Sums of some thousands in f32, those in f64.
-            for part in logits.chunks(1 << 12) {
-                let mut sums = [simd.splat(0.0); 2];
-                let whole = part.chunks_exact(2 * LANES);
-                let rest = whole.remainder();
-                for chunk in whole {
-                    for (lane, sum) in sums.iter_mut().enumerate() {
-                        // SAFETY: within the chunk.
-                        let x = unsafe { simd.load(chunk.as_ptr().add(lane * LANES), LANES) };
-                        *sum = *sum + ((x + zero) * factor).exp2();
-                    }
+    Some(run!(simd, {
+        let (factor, zero) = (simd.splat(LOG2_E), simd.splat(-largest));
+        let mut total = 0.0;
+        // Sums of some thousands in f32, those in f64.
+        for part in logits.chunks(1 << 12) {
+            let mut sums = [simd.splat(0.0); 2];
+            let whole = part.chunks_exact(2 * LANES);
+            let rest = whole.remainder();
+            for chunk in whole {
+                for (lane, sum) in sums.iter_mut().enumerate() {
+                    // SAFETY: within the chunk.
+                    let x = unsafe { simd.load(chunk.as_ptr().add(lane * LANES), LANES) };
+                    *sum = *sum + ((x + zero) * factor).exp2();
                 }
-                total += f64::from((sums[0] + sums[1]).sum());
-                total += rest.iter().map(|logit| f64::from((logit - largest).exp())).sum::<f64>();
             }
-            total
-        },
-    ))
+            total += f64::from((sums[0] + sums[1]).sum());
+            total += rest.iter().map(|logit| f64::from((logit - largest).exp())).sum::<f64>();
+        }
+        total
+    }))
 }
 
 pub(crate) fn exponentials(logits: &mut [f32], largest: f32, scale: f32) -> Option<()> {
@@ -67,18 +61,15 @@ pub(crate) fn exponentials(logits: &mut [f32], largest: f32, scale: f32) -> Opti
 }
 
 fn exponentials_of<S: Simd>(simd: S, logits: &mut [f32], largest: f32, scale: f32) -> Option<()> {
-    let _: () = simd.run(
-        #[inline(always)]
-        move || {
-            let (factor, zero) = (simd.splat(LOG2_E * scale), simd.splat(-largest));
-            for chunk in logits.chunks_mut(LANES) {
-                let n = chunk.len();
-                // SAFETY: within the chunk.
-                unsafe {
-                    ((simd.load(chunk.as_ptr(), n) + zero) * factor).exp2().store(chunk.as_mut_ptr(), n);
-                };
-            }
-        },
-    );
+    let _: () = run!(simd, {
+        let (factor, zero) = (simd.splat(LOG2_E * scale), simd.splat(-largest));
+        for chunk in logits.chunks_mut(LANES) {
+            let n = chunk.len();
+            // SAFETY: within the chunk.
+            unsafe {
+                ((simd.load(chunk.as_ptr(), n) + zero) * factor).exp2().store(chunk.as_mut_ptr(), n);
+            };
+        }
+    });
     Some(())
 }

@@ -2,10 +2,9 @@
 
 use tch::Tensor;
 
-use super::lanes::{LANES, Make, Number, Simd};
-use super::rows::{GRAIN, Rows, by_kind};
+use super::lanes::{LANES, Make, Number, Simd, run};
+use super::rows::{Rows, by_kind, for_rows};
 use crate::shape::Heads;
-use crate::shim::parallel;
 
 pub(crate) fn rope(qkv: &Tensor, cos: &Tensor, sin: &Tensor, heads: &Heads, backward: bool) -> Option<()> {
     by_kind!(qkv, turn(qkv, cos, sin, heads, backward))
@@ -23,20 +22,11 @@ fn turn<S: Simd, N: Number>(
     let half = cos.columns;
     assert_eq!((cos.count, sin.count, sin.columns), (rows.count, rows.count, half));
     assert!(2 * half <= heads.dim && heads.width() == rows.columns);
-    parallel(rows.count, GRAIN / rows.columns.max(1) + 1, |part| {
-        for i in part {
-            for head in 0..heads.queries + heads.keys {
-                // SAFETY: each row is one thread's; the head's 2·half first numbers lie in it.
-                unsafe {
-                    turn_head(
-                        simd,
-                        rows.row(i).add(head * heads.dim),
-                        cos.row(i),
-                        sin.row(i),
-                        half,
-                        backward,
-                    );
-                }
+    for_rows(rows.count, rows.columns, |i| {
+        for head in 0..heads.queries + heads.keys {
+            // SAFETY: each row is one thread's; the head's 2·half first numbers lie in it.
+            unsafe {
+                turn_head(simd, rows.row(i).add(head * heads.dim), cos.row(i), sin.row(i), half, backward);
             }
         }
     });
@@ -53,21 +43,18 @@ pub(super) unsafe fn turn_head<S: Simd, N: Number>(
     half: usize,
     back: bool,
 ) {
-    simd.run(
-        #[inline(always)]
-        move || {
-            let direction = simd.splat(if back { -1.0 } else { 1.0 });
-            for at in (0..half).step_by(LANES) {
-                let left = half - at;
-                // SAFETY: the caller's promise.
-                unsafe {
-                    let (cos, sin) = (simd.load(cos.add(at), left), simd.load(sin.add(at), left) * direction);
-                    let (first, second) = (head.add(at), head.add(half + at));
-                    let (a, b) = (simd.load(first.cast_const(), left), simd.load(second.cast_const(), left));
-                    (a * cos - b * sin).store(first, left);
-                    b.mul_add(cos, a * sin).store(second, left);
-                }
+    run!(simd, {
+        let direction = simd.splat(if back { -1.0 } else { 1.0 });
+        for at in (0..half).step_by(LANES) {
+            let left = half - at;
+            // SAFETY: the caller's promise.
+            unsafe {
+                let (cos, sin) = (simd.load(cos.add(at), left), simd.load(sin.add(at), left) * direction);
+                let (first, second) = (head.add(at), head.add(half + at));
+                let (a, b) = (simd.load(first.cast_const(), left), simd.load(second.cast_const(), left));
+                (a * cos - b * sin).store(first, left);
+                b.mul_add(cos, a * sin).store(second, left);
             }
-        },
-    );
+        }
+    });
 }

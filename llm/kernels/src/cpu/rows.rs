@@ -8,7 +8,7 @@ use crate::shim::parallel;
 /// Numbers that a thread should have before a second one helps: some microseconds' worth (choice).
 pub(super) const GRAIN: usize = 1 << 14;
 
-/// A tensor's rows: numbers side by side, the rows anywhere.
+/// Rows of a tensor or of a buffer: numbers side by side, the rows anywhere.
 #[derive(Clone, Copy)]
 pub(super) struct Rows<N> {
     first: *mut N,
@@ -42,6 +42,11 @@ impl<N: Number> Rows<N> {
         Some(Self { first: x.data_ptr().cast(), count, columns: columns as usize, inner, stride, outer })
     }
 
+    /// Those of the matrix that lies at `first`, `row` numbers from one to the next.
+    pub(super) fn at(first: *mut N, count: usize, columns: usize, row: usize) -> Self {
+        Self { first, count, columns, inner: 1, stride: 0, outer: row }
+    }
+
     /// Where row `i` starts.
     #[inline(always)]
     pub(super) fn row(&self, i: usize) -> *mut N {
@@ -51,7 +56,7 @@ impl<N: Number> Rows<N> {
         } else {
             i / self.inner * self.outer + i % self.inner * self.stride
         };
-        // SAFETY: the tensor has that row.
+        // SAFETY: there is that row.
         unsafe { self.first.add(offset) }
     }
 
@@ -94,28 +99,18 @@ pub(super) fn optional<T, U>(operand: Option<T>, of: impl FnOnce(T) -> Option<U>
     }
 }
 
-/// Results that threads write, each at places of its own.
-struct Slots<T>(*mut T);
-
-// SAFETY: `put` is called once per place.
-unsafe impl<T: Send> Sync for Slots<T> {}
-
-impl<T> Slots<T> {
-    /// # Safety
-    /// `i` is one of the places and nobody else's.
-    unsafe fn put(&self, i: usize, value: T) {
-        // SAFETY: the caller's promise.
-        unsafe { *self.0.add(i) = value };
-    }
+/// Calls `of` with each row, rows of so many numbers shared among libtorch's threads.
+pub(super) fn for_rows(count: usize, columns: usize, of: impl Fn(usize) + Sync) {
+    parallel(count, GRAIN / columns.max(1) + 1, |part| part.for_each(&of));
 }
 
 /// One result per row, rows shared among libtorch's threads.
 pub(super) fn each_row<T: Clone + Default + Send>(n: usize, of: impl Fn(usize) -> T + Sync) -> Vec<T> {
     let mut results = vec![T::default(); n];
-    let slots = Slots(results.as_mut_ptr());
+    let first = results.as_mut_ptr() as usize;
     parallel(n, 1, |part| {
         // SAFETY: parts do not overlap and lie within 0..n.
-        part.for_each(|i| unsafe { slots.put(i, of(i)) });
+        part.for_each(|i| unsafe { *(first as *mut T).add(i) = of(i) });
     });
     results
 }

@@ -8,7 +8,7 @@ use std::ops::Range;
 use tch::Tensor;
 
 use super::head_rows::{cap_of, capped, logits, sums};
-use super::lanes::{LANES, Lanes, Make, Number, Simd};
+use super::lanes::{LANES, Lanes, Make, Number, Simd, run};
 use super::rows::{Rows, by_kind, each_row, with_simd};
 use crate::spread::sums::{MOST_GROUPS, Mean, Run, Sums};
 
@@ -60,38 +60,35 @@ fn add_passes<S: Simd, N: Number, const CAP: bool>(
     p: &mut [f32],
     l: &mut [f32],
 ) -> f64 {
-    simd.run(
-        #[inline(always)]
-        move || {
-            let mut entropy = 0.0;
-            let mut log_sums = Vec::with_capacity(passes.len());
-            for row in passes {
-                let of_pass = sums(simd, row, cap);
-                log_sums.push(of_pass.max + of_pass.sum.ln() as f32);
-                entropy += of_pass.sum.ln() - of_pass.weighted / of_pass.sum;
+    run!(simd, {
+        let mut entropy = 0.0;
+        let mut log_sums = Vec::with_capacity(passes.len());
+        for row in passes {
+            let of_pass = sums(simd, row, cap);
+            log_sums.push(of_pass.max + of_pass.sum.ln() as f32);
+            entropy += of_pass.sum.ln() - of_pass.weighted / of_pass.sum;
+        }
+        let passes: Vec<_> = passes.iter().map(|row| row.as_chunks::<LANES>()).zip(log_sums).collect();
+        let ((p, p_rest), (l, l_rest)) = (p.as_chunks_mut::<LANES>(), l.as_chunks_mut::<LANES>());
+        for (i, (p, l)) in p.iter_mut().zip(l).enumerate() {
+            let (mut sum_p, mut sum_l) = (simd.read(p), simd.read(l));
+            for ((row, _), log_sum) in &passes {
+                let log_p = logits::<_, N, CAP>(simd, &row[i], cap) - simd.splat(*log_sum);
+                sum_p = sum_p + log_p.exp();
+                sum_l = sum_l + log_p;
             }
-            let passes: Vec<_> = passes.iter().map(|row| row.as_chunks::<LANES>()).zip(log_sums).collect();
-            let ((p, p_rest), (l, l_rest)) = (p.as_chunks_mut::<LANES>(), l.as_chunks_mut::<LANES>());
-            for (i, (p, l)) in p.iter_mut().zip(l).enumerate() {
-                let (mut sum_p, mut sum_l) = (simd.read(p), simd.read(l));
-                for ((row, _), log_sum) in &passes {
-                    let log_p = logits::<_, N, CAP>(simd, &row[i], cap) - simd.splat(*log_sum);
-                    sum_p = sum_p + log_p.exp();
-                    sum_l = sum_l + log_p;
-                }
-                sum_p.write(p);
-                sum_l.write(l);
+            sum_p.write(p);
+            sum_l.write(l);
+        }
+        for (i, (p, l)) in p_rest.iter_mut().zip(l_rest).enumerate() {
+            for ((_, rest), log_sum) in &passes {
+                let log_p = capped(rest[i].widen(), cap) - log_sum;
+                *p += log_p.exp();
+                *l += log_p;
             }
-            for (i, (p, l)) in p_rest.iter_mut().zip(l_rest).enumerate() {
-                for ((_, rest), log_sum) in &passes {
-                    let log_p = capped(rest[i].widen(), cap) - log_sum;
-                    *p += log_p.exp();
-                    *l += log_p;
-                }
-            }
-            entropy
-        },
-    )
+        }
+        entropy
+    })
 }
 
 pub(crate) fn means(all: &Sums, rows: usize, sizes: &[usize]) -> Option<Vec<Vec<Mean>>> {
@@ -125,45 +122,42 @@ fn total<S: Simd>(simd: S, groups: &[&[f32]], places: &Range<usize>) -> Lanes<S>
 
 /// Of one row, whose sums stand group by group.
 fn means_of<S: Simd>(simd: S, p: &[&[f32]], l: &[&[f32]], sizes: &[usize]) -> Vec<Mean> {
-    simd.run(
-        #[inline(always)]
-        move || {
-            let (n, groups, passes) = (p[0].len(), sizes.len(), sizes.iter().sum::<usize>());
-            // One group is all there is.
-            let left_out = if groups > 1 { groups } else { 0 };
-            let mut shares = [0.0_f32; MOST_GROUPS + 1];
-            shares[0] = 1.0 / passes as f32;
-            for (share, size) in shares[1..].iter_mut().zip(sizes).take(left_out) {
-                *share = 1.0 / (passes - size) as f32;
-            }
-            let mut found = vec![Mean::default(); left_out + 1];
-            let zero = simd.splat(0.0);
-            for start in (0..n).step_by(BLOCK) {
-                let end = (start + BLOCK).min(n);
-                let (mut entropy, mut cross) = ([zero; MOST_GROUPS + 1], [zero; MOST_GROUPS + 1]);
-                for i in (start..end).step_by(LANES) {
-                    let own = i..end.min(i + LANES);
-                    let (all_p, all_l) = (total(simd, p, &own), total(simd, l, &own));
-                    for (place, share) in shares.iter().enumerate().take(left_out + 1) {
-                        let (mut sum_p, mut sum_l) = (all_p, all_l);
-                        if place > 0 {
-                            sum_p = sum_p - simd.read_part(&p[place - 1][own.clone()]);
-                            sum_l = sum_l - simd.read_part(&l[place - 1][own.clone()]);
-                        }
-                        let share = simd.splat(*share);
-                        let mean = zero.max(sum_p) * share;
-                        entropy[place] = mean.subtracted(mean.ln(), entropy[place]);
-                        cross[place] = mean.mul_add(sum_l * share, cross[place]);
+    run!(simd, {
+        let (n, groups, passes) = (p[0].len(), sizes.len(), sizes.iter().sum::<usize>());
+        // One group is all there is.
+        let left_out = if groups > 1 { groups } else { 0 };
+        let mut shares = [0.0_f32; MOST_GROUPS + 1];
+        shares[0] = 1.0 / passes as f32;
+        for (share, size) in shares[1..].iter_mut().zip(sizes).take(left_out) {
+            *share = 1.0 / (passes - size) as f32;
+        }
+        let mut found = vec![Mean::default(); left_out + 1];
+        let zero = simd.splat(0.0);
+        for start in (0..n).step_by(BLOCK) {
+            let end = (start + BLOCK).min(n);
+            let (mut entropy, mut cross) = ([zero; MOST_GROUPS + 1], [zero; MOST_GROUPS + 1]);
+            for i in (start..end).step_by(LANES) {
+                let own = i..end.min(i + LANES);
+                let (all_p, all_l) = (total(simd, p, &own), total(simd, l, &own));
+                for (place, share) in shares.iter().enumerate().take(left_out + 1) {
+                    let (mut sum_p, mut sum_l) = (all_p, all_l);
+                    if place > 0 {
+                        sum_p = sum_p - simd.read_part(&p[place - 1][own.clone()]);
+                        sum_l = sum_l - simd.read_part(&l[place - 1][own.clone()]);
                     }
-                }
-                for (row, (entropy, cross)) in found.iter_mut().zip(entropy.into_iter().zip(cross)) {
-                    row.entropy += f64::from(entropy.sum());
-                    row.cross += f64::from(cross.sum());
+                    let share = simd.splat(*share);
+                    let mean = zero.max(sum_p) * share;
+                    entropy[place] = mean.subtracted(mean.ln(), entropy[place]);
+                    cross[place] = mean.mul_add(sum_l * share, cross[place]);
                 }
             }
-            found
-        },
-    )
+            for (row, (entropy, cross)) in found.iter_mut().zip(entropy.into_iter().zip(cross)) {
+                row.entropy += f64::from(entropy.sum());
+                row.cross += f64::from(cross.sum());
+            }
+        }
+        found
+    })
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use tch::{Device, Tensor};
 
-use super::lanes::{LANES, Make, Number, Simd, Words};
+use super::lanes::{LANES, Make, Number, Simd, Words, run};
 use super::rows::Rows;
 use crate::shim::parallel;
 
@@ -36,30 +36,27 @@ unsafe fn transpose<S: Simd, N: Number>(
     into: &Rows<N>,
     rows: std::ops::Range<usize>,
 ) {
-    simd.run(
-        #[inline(always)]
-        move || {
-            let whole = if rows.len() == LANES * N::PER_WORD { from.columns / LANES * LANES } else { 0 };
-            // SAFETY: the caller's promise.
-            unsafe {
-                for column in (0..whole).step_by(LANES) {
-                    let mut lines = [simd.word(0); LANES];
-                    for (word, line) in lines.iter_mut().enumerate() {
-                        let row = from.row(rows.start + word * N::PER_WORD);
-                        *line = N::zip(row.add(column), from.outer);
-                    }
-                    for (lane, line) in Words::transpose(lines).into_iter().enumerate() {
-                        line.store(into.row(column + lane).add(rows.start).cast());
-                    }
+    run!(simd, {
+        let whole = if rows.len() == LANES * N::PER_WORD { from.columns / LANES * LANES } else { 0 };
+        // SAFETY: the caller's promise.
+        unsafe {
+            for column in (0..whole).step_by(LANES) {
+                let mut lines = [simd.word(0); LANES];
+                for (word, line) in lines.iter_mut().enumerate() {
+                    let row = from.row(rows.start + word * N::PER_WORD);
+                    *line = N::zip(row.add(column), from.outer);
                 }
-                for column in whole..from.columns {
-                    for row in rows.clone() {
-                        into.row(column).add(row).write(*from.row(row).add(column));
-                    }
+                for (lane, line) in Words::transpose(lines).into_iter().enumerate() {
+                    line.store(into.row(column + lane).add(rows.start).cast());
                 }
             }
-        },
-    );
+            for column in whole..from.columns {
+                for row in rows.clone() {
+                    into.row(column).add(row).write(*from.row(row).add(column));
+                }
+            }
+        }
+    });
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use tch::Tensor;
 
-use super::lanes::{LANES, Make, Number, Simd, Words};
+use super::lanes::{LANES, Make, Number, Simd, Words, run};
 use super::rows::Rows;
 
 /// Outputs of a tile.
@@ -49,64 +49,60 @@ impl<N: Number> Weight<N> {
         inputs: &Range<usize>,
         into: *mut u32,
     ) -> usize {
-        simd.run(
-            #[inline(always)]
-            move || {
-                let words = inputs.len().div_ceil(N::PER_WORD);
-                let full = if outputs.len() == TILE { inputs.len() / N::PER_WORD } else { 0 };
-                // SAFETY: the weight has these inputs and outputs, and `into` room for the words.
-                let done = unsafe {
-                    match self {
-                        Self::Inputs(rows) => {
-                            let squares = full / LANES;
-                            for (half, square) in
-                                [0, 1].into_iter().flat_map(|h| (0..squares).map(move |s| (h, s)))
-                            {
-                                let mut lines = [simd.word(0); LANES];
-                                for (lane, line) in lines.iter_mut().enumerate() {
-                                    let row = rows.row(outputs.start + half * LANES + lane);
-                                    *line = simd
-                                        .words(row.add(inputs.start + square * LANES * N::PER_WORD).cast());
-                                }
-                                for (word, line) in Words::transpose(lines).into_iter().enumerate() {
-                                    line.store(into.add((square * LANES + word) * TILE + half * LANES));
-                                }
+        run!(simd, {
+            let words = inputs.len().div_ceil(N::PER_WORD);
+            let full = if outputs.len() == TILE { inputs.len() / N::PER_WORD } else { 0 };
+            // SAFETY: the weight has these inputs and outputs, and `into` room for the words.
+            let done = unsafe {
+                match self {
+                    Self::Inputs(rows) => {
+                        let squares = full / LANES;
+                        for (half, square) in
+                            [0, 1].into_iter().flat_map(|h| (0..squares).map(move |s| (h, s)))
+                        {
+                            let mut lines = [simd.word(0); LANES];
+                            for (lane, line) in lines.iter_mut().enumerate() {
+                                let row = rows.row(outputs.start + half * LANES + lane);
+                                *line =
+                                    simd.words(row.add(inputs.start + square * LANES * N::PER_WORD).cast());
                             }
-                            squares * LANES
-                        }
-                        Self::Outputs(rows) => {
-                            for word in 0..full {
-                                let row = rows.row(inputs.start + word * N::PER_WORD).add(outputs.start);
-                                for half in [0, LANES] {
-                                    N::zip::<S>(row.add(half), rows.outer)
-                                        .store(into.add(word * TILE + half));
-                                }
+                            for (word, line) in Words::transpose(lines).into_iter().enumerate() {
+                                line.store(into.add((square * LANES + word) * TILE + half * LANES));
                             }
-                            full
                         }
+                        squares * LANES
                     }
-                };
-                for word in done..words {
-                    // SAFETY: `into` has room for the words, the weight these inputs; all zeros is a number of either kind.
-                    unsafe {
-                        let line = into.add(word * TILE);
-                        line.write_bytes(0, TILE);
-                        for (lane, output) in outputs.clone().enumerate() {
-                            for at in 0..N::PER_WORD {
-                                let input = inputs.start + word * N::PER_WORD + at;
-                                if input < inputs.end {
-                                    let number = match self {
-                                        Self::Inputs(rows) => rows.row(output).add(input),
-                                        Self::Outputs(rows) => rows.row(input).add(output),
-                                    };
-                                    line.cast::<N>().add(lane * N::PER_WORD + at).write(*number);
-                                }
+                    Self::Outputs(rows) => {
+                        for word in 0..full {
+                            let row = rows.row(inputs.start + word * N::PER_WORD).add(outputs.start);
+                            for half in [0, LANES] {
+                                N::zip::<S>(row.add(half), rows.outer).store(into.add(word * TILE + half));
+                            }
+                        }
+                        full
+                    }
+                }
+            };
+            for word in done..words {
+                // SAFETY: `into` has room for the words, the weight these inputs; all zeros is a number of either kind.
+                unsafe {
+                    let line = into.add(word * TILE);
+                    line.write_bytes(0, TILE);
+                    for (lane, output) in outputs.clone().enumerate() {
+                        for at in 0..N::PER_WORD {
+                            let input = inputs.start + word * N::PER_WORD + at;
+                            if input < inputs.end {
+                                let number = match self {
+                                    Self::Inputs(rows) => rows.row(output).add(input),
+                                    Self::Outputs(rows) => rows.row(input).add(output),
+                                };
+                                line.cast::<N>().add(lane * N::PER_WORD + at).write(*number);
                             }
                         }
                     }
                 }
-                words
-            },
-        )
+            }
+            words
+        })
     }
 }

@@ -6,11 +6,9 @@ use std::sync::{Mutex, PoisonError};
 use tch::{Device, Kind, Tensor};
 
 use super::Model;
-use crate::config::Activation;
 use crate::layers::Layer;
 use crate::layers::Linear;
 use crate::layers::Norm;
-use tokensieve_kernels::Attention;
 use tokensieve_kernels::Layout;
 use tokensieve_kernels::decode::{self, Angles, Buffer, Into, KeysValues, Matrix, Number, Place};
 
@@ -22,8 +20,7 @@ const ROWS: usize = 256;
 #[derive(Debug)]
 pub struct Decoder<'a, N> {
     model: &'a Model,
-    layers: Vec<DecoderLayer>,
-    norm: Weight,
+    layers: Vec<DecoderLayer<'a>>,
     head: Matrix,
     /// An empty cache, with whose memory pool all sequences' caches are made.
     empty: KeysValues,
@@ -31,23 +28,13 @@ pub struct Decoder<'a, N> {
 }
 
 #[derive(Debug)]
-struct DecoderLayer {
-    attention: Attention,
-    activation: Activation,
-    attention_norm: Weight,
+struct DecoderLayer<'a> {
+    layer: &'a Layer,
     qkv: Projection,
-    head_norms: Option<[Weight; 2]>,
     output: Projection,
-    output_norm: Option<Weight>,
-    mlp_norm: Weight,
     gate_up: Projection,
     down: Projection,
-    down_norm: Option<Weight>,
 }
-
-/// A norm's weight and epsilon.
-#[derive(Debug)]
-struct Weight(Vec<f32>, f64);
 
 /// A projection with its adapter: [W, s·B], and A.
 #[derive(Debug)]
@@ -91,14 +78,13 @@ impl Model {
 }
 
 impl<'a, N: Number> Decoder<'a, N> {
-    /// Copies a model's present weights into tiles, with `merge` with the adapter added to them. Those in four bits stay so,
-    /// with the adapter beside them.
+    /// Copies a model's present projections into tiles, with `merge` with the adapter added to them. Those in four bits stay
+    /// so, with the adapter beside them.
     pub fn new(model: &'a Model, merge: bool) -> Self {
         let new = Buffer::default;
         Self {
             layers: model.layers.iter().map(|layer| DecoderLayer::new::<N>(layer, merge)).collect(),
             empty: KeysValues::new::<N>(model.layers.len(), &model.layers[0].attention.heads),
-            norm: Weight::new(&model.norm),
             head: Matrix::new::<N>(model.unembedding().weight, None),
             work: Mutex::new(Work {
                 hidden: new(),
@@ -156,7 +142,7 @@ impl<'a, N: Number> Decoder<'a, N> {
         sequences: &[&mut KeysValues],
         logits: &mut [f32],
     ) {
-        let Model { config, embedding, rotary, .. } = self.model;
+        let Model { config, embedding, rotary, norm, .. } = self.model;
         let width = embedding.size()[1] as usize;
         let tokens: Vec<u32> = rows.iter().map(|row| row.token).collect();
         let places: Vec<Place> = rows.iter().map(|row| row.place).collect();
@@ -177,7 +163,7 @@ impl<'a, N: Number> Decoder<'a, N> {
         for (row, from) in wanted.iter().enumerate() {
             before.row_mut(row).copy_from_slice(work.hidden.row(*from));
         }
-        self.norm.apply(before, after.shaped(wanted.len(), width));
+        normed(norm, before, after.shaped(wanted.len(), width));
         self.head.product_into(after, logits);
         if let Some(cap) = config.final_soft_cap {
             decode::soft_cap(logits, cap);
@@ -185,22 +171,10 @@ impl<'a, N: Number> Decoder<'a, N> {
     }
 }
 
-impl DecoderLayer {
-    fn new<N: Number>(layer: &Layer, merge: bool) -> Self {
+impl<'a> DecoderLayer<'a> {
+    fn new<N: Number>(layer: &'a Layer, merge: bool) -> Self {
         let [qkv, output, gate_up, down] = layer.linears().map(|linear| Projection::new::<N>(linear, merge));
-        Self {
-            attention: layer.attention,
-            activation: layer.activation,
-            attention_norm: Weight::new(&layer.attention_norm),
-            qkv,
-            head_norms: layer.head_norms.as_ref().map(|heads| heads.each_ref().map(Weight::new)),
-            output,
-            output_norm: layer.output_norm.as_ref().map(Weight::new),
-            mlp_norm: Weight::new(&layer.mlp_norm),
-            gate_up,
-            down,
-            down_norm: layer.down_norm.as_ref().map(Weight::new),
-        }
+        Self { layer, qkv, output, gate_up, down }
     }
 
     /// `hidden += norm(output(attend(rope(norm(qkv(norm(hidden)))))))`
@@ -212,13 +186,14 @@ impl DecoderLayer {
         places: &[Place],
         sequences: &[&mut KeysValues],
     ) {
-        let heads = &self.attention.heads;
+        let Layer { attention, attention_norm, head_norms, output_norm, .. } = self.layer;
+        let heads = &attention.heads;
         let Work { hidden, x, qkv, output, angles, long_angles, .. } = work;
-        self.attention_norm.apply(hidden, x.shaped(rows.len(), self.qkv.width()));
+        normed(attention_norm, hidden, x.shaped(rows.len(), self.qkv.width()));
         self.qkv.apply(x, qkv.shaped(rows.len(), heads.width()), Into::Place);
-        if let Some([queries, keys]) = &self.head_norms {
-            decode::norm_heads(qkv, 0, heads.queries, &queries.0, queries.1);
-            decode::norm_heads(qkv, heads.queries * heads.dim, heads.keys, &keys.0, keys.1);
+        if let Some([queries, keys]) = head_norms {
+            decode::norm_heads(qkv, 0, heads.queries, &queries.weight, queries.eps());
+            decode::norm_heads(qkv, heads.queries * heads.dim, heads.keys, &keys.weight, keys.eps());
         }
         let turns: Vec<_> = rows
             .iter()
@@ -227,29 +202,23 @@ impl DecoderLayer {
         decode::rope(qkv, heads, &turns);
         decode::put(qkv, sequences, index, places, heads);
         x.shaped(rows.len(), self.output.width());
-        decode::attend(qkv, sequences, index, places, &self.attention, x);
-        self.output.add(x, self.output_norm.as_ref(), output, hidden);
+        decode::attend(qkv, sequences, index, places, attention, x);
+        self.output.add(x, output_norm.as_ref(), output, hidden);
     }
 
     /// `hidden += norm(down(gated(gate_up(norm(hidden)))))`
     fn feed_forward<N: Number>(&self, work: &mut Work<N>) {
         let Work { hidden, x, gate_up, output, .. } = work;
         let rows = hidden.rows();
-        self.mlp_norm.apply(hidden, x.shaped(rows, self.gate_up.width()));
+        normed(&self.layer.mlp_norm, hidden, x.shaped(rows, self.gate_up.width()));
         self.gate_up.apply(x, gate_up.shaped(rows, self.gate_up.weight.outputs()), Into::Place);
-        decode::gated(gate_up, self.activation, x.shaped(rows, self.down.width()));
-        self.down.add(x, self.down_norm.as_ref(), output, hidden);
+        decode::gated(gate_up, self.layer.activation, x.shaped(rows, self.down.width()));
+        self.down.add(x, self.layer.down_norm.as_ref(), output, hidden);
     }
 }
 
-impl Weight {
-    fn new(norm: &Norm) -> Self {
-        Self(Vec::try_from(&norm.weight).expect("an f32 vector"), norm.eps())
-    }
-
-    fn apply<N: Number>(&self, x: &Buffer<N>, out: &mut Buffer<N>) {
-        decode::norm(x, &self.0, self.1, out);
-    }
+fn normed<N: Number>(norm: &Norm, x: &Buffer<N>, out: &mut Buffer<N>) {
+    decode::norm(x, &norm.weight, norm.eps(), out);
 }
 
 impl Projection {
@@ -274,14 +243,14 @@ impl Projection {
     fn add<N: Number>(
         &self,
         x: &mut Buffer<N>,
-        norm: Option<&Weight>,
+        norm: Option<&Norm>,
         [before, after]: &mut [Buffer<N>; 2],
         hidden: &mut Buffer<N>,
     ) {
         let Some(norm) = norm else { return self.apply(x, hidden, Into::Sum) };
         let (rows, columns) = (hidden.rows(), hidden.columns());
         self.apply(x, before.shaped(rows, columns), Into::Place);
-        norm.apply(before, after.shaped(rows, columns));
+        normed(norm, before, after.shaped(rows, columns));
         decode::add(after, hidden);
     }
 }

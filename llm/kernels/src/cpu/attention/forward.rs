@@ -9,7 +9,7 @@ use super::problem::{KEYS, Problem, SPAN, Scratch, TILE, Task, share};
 use super::products::{Weights, add_weighted, rows_times_lanes};
 use super::tile::{Scale, Sixteen, Tile, tiles};
 use crate::cpu::dropout::Bits;
-use crate::cpu::lanes::{LANES, Lanes, Make, Number, Simd};
+use crate::cpu::lanes::{LANES, Lanes, Make, Number, Simd, run};
 use crate::cpu::rows::Rows;
 use crate::mask::Mask;
 
@@ -129,45 +129,36 @@ unsafe fn forward<S: Simd, N: Number>(
     out: &Rows<N>,
     lse: &Rows<f32>,
 ) {
-    problem.simd.run(
-        #[inline(always)]
-        move || {
-            let (simd, heads, dim) = (problem.simd, problem.heads, problem.heads.dim);
-            // SAFETY: the memory has room for the task's keys.
+    run!(problem.simd, {
+        let (simd, heads, dim) = (problem.simd, problem.heads, problem.heads.dim);
+        // SAFETY: the memory has room for the task's keys.
+        unsafe {
+            gather_keys(problem, task, heads.queries + task.head, memory.keys.words().cast());
+            gather_keys(problem, task, heads.queries + heads.keys + task.head, memory.values.words().cast());
+            let values: *const N = memory.values.words().cast();
+            zip::<S, N>(values, task.key_rows(), dim, memory.value_pairs.words());
+        }
+        let tiles = tiles(problem, task);
+        for (i, sixteens) in tiles.iter().enumerate() {
+            // Meanwhile, let the next tile's rows come.
+            if let Some(next) = tiles.get(i + 1) {
+                prefetch(simd, &problem.qkv, dim, next);
+            }
+            // SAFETY: the caller's promise, and the tile is the task's.
             unsafe {
-                gather_keys(problem, task, heads.queries + task.head, memory.keys.words().cast());
-                gather_keys(
-                    problem,
-                    task,
-                    heads.queries + heads.keys + task.head,
-                    memory.values.words().cast(),
-                );
-                let values: *const N = memory.values.words().cast();
-                zip::<S, N>(values, task.key_rows(), dim, memory.value_pairs.words());
-            }
-            let tiles = tiles(problem, task);
-            for (i, sixteens) in tiles.iter().enumerate() {
-                // Meanwhile, let the next tile's rows come.
-                if let Some(next) = tiles.get(i + 1) {
-                    prefetch(simd, &problem.qkv, dim, next);
-                }
-                // SAFETY: the caller's promise, and the tile is the task's.
-                unsafe {
-                    match sixteens[..] {
-                        [a] => tile(problem, [a], memory, out, lse),
-                        [a, b] => tile(problem, [a, b], memory, out, lse),
-                        [a, b, c] => tile(problem, [a, b, c], memory, out, lse),
-                        _ => unreachable!("one to three"),
-                    }
+                match sixteens[..] {
+                    [a] => tile(problem, [a], memory, out, lse),
+                    [a, b] => tile(problem, [a, b], memory, out, lse),
+                    [a, b, c] => tile(problem, [a, b, c], memory, out, lse),
+                    _ => unreachable!("one to three"),
                 }
             }
-        },
-    );
+        }
+    });
 }
 
 /// # Safety
 /// The memory holds the task's keys and values and has room for a tile; the tile's rows of `out` and `lse` are this thread's.
-#[expect(clippy::too_many_lines, reason = "one pass over the keys, from top to bottom")]
 unsafe fn tile<S: Simd, N: Number, const C: usize>(
     problem: &Problem<'_, S, N>,
     sixteens: [Sixteen; C],
@@ -175,126 +166,109 @@ unsafe fn tile<S: Simd, N: Number, const C: usize>(
     out: &Rows<N>,
     lse: &Rows<f32>,
 ) {
-    problem.simd.run(
-        #[inline(always)]
-        move || {
-            let (simd, dim, words, width) = (problem.simd, problem.heads.dim, problem.words(), C * LANES);
-            let tile = Tile::new(simd, sixteens, problem.how);
-            let scale = Scale::new(simd, problem.how);
-            let (keys, value_pairs) = (memory.keys.words(), memory.value_pairs.words());
-            let (query_lanes, scores) = (memory.query_lanes.words(), memory.scores.floats());
-            let (weights, sums) = (memory.weights.words(), memory.sums.floats());
-            let chances = Chance::of_tile(simd, problem.dropout, &tile);
-            let mut max = [simd.splat(LOWEST); C];
-            let mut total = [simd.splat(0.0); C];
-            // SAFETY: the memory has room for the tile; its rows are rows of the pack.
-            unsafe {
-                gather_queries(&problem.qkv, dim, &tile, memory.queries.words().cast::<N>());
-                transpose::<_, C>(simd, memory.queries.words(), words, query_lanes);
-                sums.write_bytes(0, width * dim);
-            }
-            for first in tile.keys.clone().step_by(SPAN) {
-                let last = tile.keys.end.min(first + SPAN);
-                let mut new_max = max;
-                for key in (first..last).step_by(KEYS) {
-                    let mut block = [[simd.splat(0.0); C]; KEYS];
-                    // SAFETY: the key is one of the task's, and the next seven have room.
-                    unsafe {
-                        rows_times_lanes::<_, N, C>(
-                            simd,
-                            keys.add(key * words),
-                            query_lanes,
-                            words,
-                            &mut block,
-                        );
-                    };
-                    scale.apply(&mut block);
-                    if tile.is_edge(key) {
-                        for (r, scores) in block.iter_mut().enumerate() {
-                            for (c, score) in scores.iter_mut().enumerate() {
-                                *score = score.or(tile.seen(c, key + r), simd.splat(UNSEEN));
-                            }
-                        }
-                    }
-                    for (r, block) in block.iter().enumerate() {
-                        for (c, score) in block.iter().enumerate() {
-                            new_max[c] = score.max(new_max[c]);
-                            // SAFETY: there is room for a span's scores.
-                            unsafe { score.store(scores.add((key - first + r) * width + c * LANES), LANES) };
+    run!(problem.simd, {
+        let (simd, dim, words, width) = (problem.simd, problem.heads.dim, problem.words(), C * LANES);
+        let tile = Tile::new(simd, sixteens, problem.how);
+        let scale = Scale::new(simd, problem.how);
+        let (keys, value_pairs) = (memory.keys.words(), memory.value_pairs.words());
+        let (query_lanes, scores) = (memory.query_lanes.words(), memory.scores.floats());
+        let (weights, sums) = (memory.weights.words(), memory.sums.floats());
+        let chances = Chance::of_tile(simd, problem.dropout, &tile);
+        let mut max = [simd.splat(LOWEST); C];
+        let mut total = [simd.splat(0.0); C];
+        // SAFETY: the memory has room for the tile; its rows are rows of the pack.
+        unsafe {
+            gather_queries(&problem.qkv, dim, &tile, memory.queries.words().cast::<N>());
+            transpose::<_, C>(simd, memory.queries.words(), words, query_lanes);
+            sums.write_bytes(0, width * dim);
+        }
+        for first in tile.keys.clone().step_by(SPAN) {
+            let last = tile.keys.end.min(first + SPAN);
+            let mut new_max = max;
+            for key in (first..last).step_by(KEYS) {
+                let mut block = [[simd.splat(0.0); C]; KEYS];
+                // SAFETY: the key is one of the task's, and the next seven have room.
+                unsafe {
+                    rows_times_lanes::<_, N, C>(simd, keys.add(key * words), query_lanes, words, &mut block);
+                };
+                scale.apply(&mut block);
+                if tile.is_edge(key) {
+                    for (r, scores) in block.iter_mut().enumerate() {
+                        for (c, score) in scores.iter_mut().enumerate() {
+                            *score = score.or(tile.seen(c, key + r), simd.splat(UNSEEN));
                         }
                     }
                 }
-                let mut shrink = [simd.splat(0.0); C];
+                for (r, block) in block.iter().enumerate() {
+                    for (c, score) in block.iter().enumerate() {
+                        new_max[c] = score.max(new_max[c]);
+                        // SAFETY: there is room for a span's scores.
+                        unsafe { score.store(scores.add((key - first + r) * width + c * LANES), LANES) };
+                    }
+                }
+            }
+            let mut shrink = [simd.splat(0.0); C];
+            for c in 0..C {
+                shrink[c] = (max[c] - new_max[c]).exp2();
+                total[c] = total[c] * shrink[c];
+            }
+            max = new_max;
+            for key in (0..last - first).step_by(2) {
                 for c in 0..C {
-                    shrink[c] = (max[c] - new_max[c]).exp2();
-                    total[c] = total[c] * shrink[c];
-                }
-                max = new_max;
-                for key in (0..last - first).step_by(2) {
-                    for c in 0..C {
-                        // SAFETY: the key's scores and the next one's are there, and room for their weights.
-                        unsafe {
-                            let scores = scores.add(key * width + c * LANES).cast_const();
-                            let (one, next) = (simd.load(scores, LANES), simd.load(scores.add(width), LANES));
-                            let mut pair = [(one - max[c]).exp2(), (next - max[c]).exp2()];
-                            total[c] = total[c] + (pair[0] + pair[1]);
-                            if let Some(chances) = &chances {
-                                pair = chances[c].dropped(simd, first + key, pair);
-                            }
-                            N::store_down(pair, weights.add(key / N::PER_WORD * width + c * LANES), width);
-                        }
-                    }
-                }
-                // SAFETY: there is a sum for every query and column, and a span of weights and values.
-                unsafe {
-                    if first > tile.keys.start {
-                        let mut factors = [[0.0; LANES]; C];
-                        for c in 0..C {
-                            shrink[c].store(factors[c].as_mut_ptr(), LANES);
-                        }
-                        for (row, factor) in factors.as_flattened().iter().enumerate() {
-                            for at in (0..dim).step_by(LANES) {
-                                let sum = sums.add(row * dim + at);
-                                (simd.load(sum.cast_const(), LANES) * simd.splat(*factor)).store(sum, LANES);
-                            }
-                        }
-                    }
-                    let weights = Weights { first: weights, row: 1, step: width };
-                    let values = value_pairs.add(first / N::PER_WORD * dim);
-                    add_weighted::<_, N>(
-                        simd,
-                        weights,
-                        width,
-                        values,
-                        (last - first) / N::PER_WORD,
-                        sums,
-                        dim,
-                    );
-                }
-            }
-            for (c, sixteen) in tile.sixteens.iter().enumerate() {
-                let (mut totals, mut maxima) = ([0.0; LANES], [0.0; LANES]);
-                // SAFETY: sixteen numbers each.
-                unsafe {
-                    total[c].store(totals.as_mut_ptr(), LANES);
-                    max[c].store(maxima.as_mut_ptr(), LANES);
-                }
-                for lane in 0..sixteen.count {
-                    let scale = chances.as_ref().map_or(1.0, |chances| chances[c].scales[lane]);
-                    let factor = simd.splat(scale / totals[lane]);
-                    let row = out.row(sixteen.row + lane);
-                    // SAFETY: the row has that head, `lse` that query, and the memory its sums.
+                    // SAFETY: the key's scores and the next one's are there, and room for their weights.
                     unsafe {
-                        lse.row(sixteen.head)
-                            .add(sixteen.row + lane)
-                            .write(maxima[lane] * LN_2 + totals[lane].ln());
-                        for at in (0..dim).step_by(LANES) {
-                            let sum = simd.load(sums.add((c * LANES + lane) * dim + at).cast_const(), LANES);
-                            (sum * factor).store(row.add(sixteen.head * dim + at), LANES);
+                        let scores = scores.add(key * width + c * LANES).cast_const();
+                        let (one, next) = (simd.load(scores, LANES), simd.load(scores.add(width), LANES));
+                        let mut pair = [(one - max[c]).exp2(), (next - max[c]).exp2()];
+                        total[c] = total[c] + (pair[0] + pair[1]);
+                        if let Some(chances) = &chances {
+                            pair = chances[c].dropped(simd, first + key, pair);
                         }
+                        N::store_down(pair, weights.add(key / N::PER_WORD * width + c * LANES), width);
                     }
                 }
             }
-        },
-    );
+            // SAFETY: there is a sum for every query and column, and a span of weights and values.
+            unsafe {
+                if first > tile.keys.start {
+                    let mut factors = [[0.0; LANES]; C];
+                    for c in 0..C {
+                        shrink[c].store(factors[c].as_mut_ptr(), LANES);
+                    }
+                    for (row, factor) in factors.as_flattened().iter().enumerate() {
+                        for at in (0..dim).step_by(LANES) {
+                            let sum = sums.add(row * dim + at);
+                            (simd.load(sum.cast_const(), LANES) * simd.splat(*factor)).store(sum, LANES);
+                        }
+                    }
+                }
+                let weights = Weights { first: weights, row: 1, step: width };
+                let values = value_pairs.add(first / N::PER_WORD * dim);
+                add_weighted::<_, N>(simd, weights, width, values, (last - first) / N::PER_WORD, sums, dim);
+            }
+        }
+        for (c, sixteen) in tile.sixteens.iter().enumerate() {
+            let (mut totals, mut maxima) = ([0.0; LANES], [0.0; LANES]);
+            // SAFETY: sixteen numbers each.
+            unsafe {
+                total[c].store(totals.as_mut_ptr(), LANES);
+                max[c].store(maxima.as_mut_ptr(), LANES);
+            }
+            for lane in 0..sixteen.count {
+                let scale = chances.as_ref().map_or(1.0, |chances| chances[c].scales[lane]);
+                let factor = simd.splat(scale / totals[lane]);
+                let row = out.row(sixteen.row + lane);
+                // SAFETY: the row has that head, `lse` that query, and the memory its sums.
+                unsafe {
+                    lse.row(sixteen.head)
+                        .add(sixteen.row + lane)
+                        .write(maxima[lane] * LN_2 + totals[lane].ln());
+                    for at in (0..dim).step_by(LANES) {
+                        let sum = simd.load(sums.add((c * LANES + lane) * dim + at).cast_const(), LANES);
+                        (sum * factor).store(row.add(sixteen.head * dim + at), LANES);
+                    }
+                }
+            }
+        }
+    });
 }

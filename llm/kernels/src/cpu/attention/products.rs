@@ -3,7 +3,7 @@
 #![allow(clippy::needless_range_loop)]
 
 use super::problem::KEYS;
-use crate::cpu::lanes::{LANES, Lanes, Make, Number, Simd};
+use crate::cpu::lanes::{LANES, Lanes, Make, Number, Simd, run};
 
 /// Rows of a result that are formed at a time, in registers.
 const ROWS: usize = 8;
@@ -54,31 +54,28 @@ unsafe fn block_times_lanes<S: Simd, N: Number, const R: usize, const C: usize>(
     words: usize,
     result: &mut [[Lanes<S>; C]; R],
 ) {
-    simd.run(
-        #[inline(always)]
-        move || {
-            let mut sums = [[simd.splat(0.0); C]; R];
-            for part in 0..N::parts::<S>() {
-                for w in 0..words {
-                    // SAFETY: the caller's rows have `words` words each, its columns C·16 per word.
-                    unsafe {
-                        let columns = columns.add(w * all * LANES);
-                        let mut column = [N::part(simd.words(columns), part); C];
-                        for c in 1..C {
-                            column[c] = N::part(simd.words(columns.add(c * LANES)), part);
-                        }
-                        for r in 0..R {
-                            let word = N::part(simd.broadcast(rows.add(r * words + w)), part);
-                            for c in 0..C {
-                                sums[r][c] = N::dot(sums[r][c], word, column[c]);
-                            }
+    run!(simd, {
+        let mut sums = [[simd.splat(0.0); C]; R];
+        for part in 0..N::parts::<S>() {
+            for w in 0..words {
+                // SAFETY: the caller's rows have `words` words each, its columns C·16 per word.
+                unsafe {
+                    let columns = columns.add(w * all * LANES);
+                    let mut column = [N::part(simd.words(columns), part); C];
+                    for c in 1..C {
+                        column[c] = N::part(simd.words(columns.add(c * LANES)), part);
+                    }
+                    for r in 0..R {
+                        let word = N::part(simd.broadcast(rows.add(r * words + w)), part);
+                        for c in 0..C {
+                            sums[r][c] = N::dot(sums[r][c], word, column[c]);
                         }
                     }
                 }
             }
-            *result = sums;
-        },
-    );
+        }
+        *result = sums;
+    });
 }
 
 /// Words that stand `row` and `step` apart.
@@ -135,38 +132,35 @@ unsafe fn add_columns<S: Simd, N: Number, const R: usize, const V: usize>(
     into: *mut f32,
     dim: usize,
 ) {
-    simd.run(
-        #[inline(always)]
-        move || {
-            let mut sums = [[simd.splat(0.0); V]; R];
-            for part in 0..N::parts::<S>() {
-                for step in 0..steps {
-                    // SAFETY: the caller's promise.
-                    unsafe {
-                        let terms = terms.add(step * dim);
-                        let mut term = [N::part(simd.words(terms), part); V];
-                        for v in 1..V {
-                            term[v] = N::part(simd.words(terms.add(v * LANES)), part);
-                        }
-                        let first = weights.first.add(step * weights.step);
-                        for r in 0..R {
-                            let word = N::part(simd.broadcast(first.add(r * weights.row)), part);
-                            for v in 0..V {
-                                sums[r][v] = N::dot(sums[r][v], word, term[v]);
-                            }
+    run!(simd, {
+        let mut sums = [[simd.splat(0.0); V]; R];
+        for part in 0..N::parts::<S>() {
+            for step in 0..steps {
+                // SAFETY: the caller's promise.
+                unsafe {
+                    let terms = terms.add(step * dim);
+                    let mut term = [N::part(simd.words(terms), part); V];
+                    for v in 1..V {
+                        term[v] = N::part(simd.words(terms.add(v * LANES)), part);
+                    }
+                    let first = weights.first.add(step * weights.step);
+                    for r in 0..R {
+                        let word = N::part(simd.broadcast(first.add(r * weights.row)), part);
+                        for v in 0..V {
+                            sums[r][v] = N::dot(sums[r][v], word, term[v]);
                         }
                     }
                 }
             }
-            for r in 0..R {
-                for v in 0..V {
-                    // SAFETY: the caller's promise.
-                    unsafe {
-                        let into = into.add(r * dim + v * LANES);
-                        (simd.load(into.cast_const(), LANES) + sums[r][v]).store(into, LANES);
-                    }
+        }
+        for r in 0..R {
+            for v in 0..V {
+                // SAFETY: the caller's promise.
+                unsafe {
+                    let into = into.add(r * dim + v * LANES);
+                    (simd.load(into.cast_const(), LANES) + sums[r][v]).store(into, LANES);
                 }
             }
-        },
-    );
+        }
+    });
 }

@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use super::support::words;
 use crate::cpu::lanes::{LANES, Number};
 use crate::cpu::line::{EMPTY, Line};
+use crate::cpu::rows::Rows;
 
 /// Rows that each begin with a line of the cache.
 #[derive(Debug)]
@@ -80,26 +81,7 @@ impl<N: Number> Buffer<N> {
     }
 
     /// For threads that write rows, or parts of rows, of their own.
-    pub(super) fn shared(&mut self) -> Shared<N> {
-        Shared { first: self.lines.as_mut_ptr().cast(), row: self.row_numbers() }
-    }
-}
-
-/// Where several threads write.
-#[derive(Clone, Copy)]
-pub(super) struct Shared<N> {
-    first: *mut N,
-    row: usize,
-}
-
-// SAFETY: plain memory; that no two threads write the same place is for each kernel to see to.
-unsafe impl<N: Number> Send for Shared<N> {}
-// SAFETY: likewise.
-unsafe impl<N: Number> Sync for Shared<N> {}
-
-impl<N: Number> Shared<N> {
-    #[inline(always)]
-    pub(super) fn at(self, row: usize, column: usize) -> *mut N {
-        self.first.wrapping_add(row * self.row + column)
+    pub(super) fn shared(&mut self) -> Rows<N> {
+        Rows::at(self.lines.as_mut_ptr().cast(), self.rows, self.columns, self.row_numbers())
     }
 }

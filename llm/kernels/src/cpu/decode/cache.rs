@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::blocks::{Block, Pool};
 use super::buffer::Buffer;
 use super::support::{computing, words};
-use crate::cpu::lanes::{LANES, Lanes, Make, Number, Simd};
+use crate::cpu::lanes::{LANES, Lanes, Make, Number, Simd, run};
 use crate::cpu::line::{EMPTY, Line};
 use crate::shape::{Attention, Heads};
 use crate::shim::parallel;
@@ -185,7 +185,8 @@ pub fn attend<N: Number>(
     let group = queries / keys;
     assert!(out.columns() >= queries * dim && (qkv.rows(), out.rows()) == (places.len(), places.len()));
     let into = out.shared();
-    computing!(simd => {    let tasks = places.len() * keys;
+    let tasks = places.len() * keys;
+    computing!(simd => {
         parallel(tasks, 1, |part| {
             let mut scratch = Scratch::default();
             for task in part {
@@ -201,7 +202,8 @@ pub fn attend<N: Number>(
                 let mut query = head * group;
                 while query < (head + 1) * group {
                     let n = GROUP.min((head + 1) * group - query);
-                    let (q, result) = (qkv.row(row)[query * dim..].as_ptr(), into.at(row, query * dim));
+                    let q = qkv.row(row)[query * dim..].as_ptr();
+                    let result = into.row(row).wrapping_add(query * dim);
                     // SAFETY: a task's results are one thread's; the keys and values lie where `put` wrote them.
                     unsafe {
                         match n {
@@ -250,66 +252,49 @@ impl Span<'_> {
         scratch: &mut Scratch,
         out: *mut N,
     ) {
-        simd.run(
-            #[inline(always)]
-            move || {
-                let start = self.first / LANES;
-                let blocks = self.position / LANES + 1 - start;
-                scratch.scores.resize(G * blocks, EMPTY);
-                scratch.weights.resize(G * blocks, EMPTY);
-                let scores = scratch.scores.as_mut_ptr().cast::<f32>();
-                let weights = scratch.weights.as_mut_ptr().cast::<N>();
-                let row = blocks * LANES;
-                // SAFETY: the scratch has G rows of so many blocks; the rest is the caller's promise.
-                unsafe {
-                    let mut block = 0;
-                    while block < blocks {
-                        let into = scores.add(block * LANES);
-                        if S::WIDE && block + 4 <= blocks {
-                            self.scores::<_, N, G, 4>(simd, queries, start + block, into, row);
-                            block += 4;
-                        } else {
-                            self.scores::<_, N, G, 1>(simd, queries, start + block, into, row);
-                            block += 1;
-                        }
-                    }
-                    let mut factors = [0.0; G];
-                    for (g, factor) in factors.iter_mut().enumerate() {
-                        let hidden = [0..self.first - start * LANES, self.position + 1 - start * LANES..row];
-                        for place in hidden.into_iter().flatten() {
-                            scores.add(g * row + place).write(f32::NEG_INFINITY);
-                        }
-                        *factor = softmax(simd, how, scores.add(g * row), weights.add(g * row), row);
-                    }
-                    let dim = self.held.shape.dim;
-                    let mut at = 0;
-                    while at < dim {
-                        let wide = S::WIDE && dim - at >= 4 * LANES;
-                        let (lane, into) = (at / LANES, out.add(at));
-                        if wide {
-                            self.weigh::<_, N, G, 4>(
-                                simd,
-                                weights,
-                                start..start + blocks,
-                                lane,
-                                &factors,
-                                into,
-                            );
-                        } else {
-                            self.weigh::<_, N, G, 1>(
-                                simd,
-                                weights,
-                                start..start + blocks,
-                                lane,
-                                &factors,
-                                into,
-                            );
-                        }
-                        at += if wide { 4 * LANES } else { LANES };
+        run!(simd, {
+            let start = self.first / LANES;
+            let blocks = self.position / LANES + 1 - start;
+            scratch.scores.resize(G * blocks, EMPTY);
+            scratch.weights.resize(G * blocks, EMPTY);
+            let scores = scratch.scores.as_mut_ptr().cast::<f32>();
+            let weights = scratch.weights.as_mut_ptr().cast::<N>();
+            let row = blocks * LANES;
+            // SAFETY: the scratch has G rows of so many blocks; the rest is the caller's promise.
+            unsafe {
+                let mut block = 0;
+                while block < blocks {
+                    let into = scores.add(block * LANES);
+                    if S::WIDE && block + 4 <= blocks {
+                        self.scores::<_, N, G, 4>(simd, queries, start + block, into, row);
+                        block += 4;
+                    } else {
+                        self.scores::<_, N, G, 1>(simd, queries, start + block, into, row);
+                        block += 1;
                     }
                 }
-            },
-        );
+                let mut factors = [0.0; G];
+                for (g, factor) in factors.iter_mut().enumerate() {
+                    let hidden = [0..self.first - start * LANES, self.position + 1 - start * LANES..row];
+                    for place in hidden.into_iter().flatten() {
+                        scores.add(g * row + place).write(f32::NEG_INFINITY);
+                    }
+                    *factor = softmax(simd, how, scores.add(g * row), weights.add(g * row), row);
+                }
+                let dim = self.held.shape.dim;
+                let mut at = 0;
+                while at < dim {
+                    let wide = S::WIDE && dim - at >= 4 * LANES;
+                    let (lane, into) = (at / LANES, out.add(at));
+                    if wide {
+                        self.weigh::<_, N, G, 4>(simd, weights, start..start + blocks, lane, &factors, into);
+                    } else {
+                        self.weigh::<_, N, G, 1>(simd, weights, start..start + blocks, lane, &factors, into);
+                    }
+                    at += if wide { 4 * LANES } else { LANES };
+                }
+            }
+        });
     }
 
     /// Scores of G queries with the keys of B blocks.

@@ -12,7 +12,7 @@ use super::buffer::Buffer;
 use super::support::{computing, words};
 use crate::cpu::amx::{self, Amx};
 use crate::cpu::factors::{BlockSums, Factors};
-use crate::cpu::lanes::{LANES, Make, Number, Simd};
+use crate::cpu::lanes::{LANES, Make, Number, Simd, run};
 use crate::cpu::nf4::{Place, write_row};
 use crate::cpu::product::{NARROW_BLOCK, accumulate, rows_of_block, share};
 use crate::cpu::rows::{Rows, by_rows};
@@ -108,7 +108,7 @@ impl Matrix {
         assert_eq!((x.columns(), x.rows(), self.outputs), (self.inputs, out.rows(), out.columns()));
         let out = out.shared();
         self.run::<N, O>(x.first() as usize, x.row_words(), x.rows(), how, &|row, output| {
-            out.at(row, output)
+            out.row(row).wrapping_add(output)
         });
     }
 
@@ -126,7 +126,9 @@ impl Matrix {
         // The last word of the inputs may hold the first output, which the matrix has a zero for.
         let (first, row_words, rows, inputs) = (x.first() as usize, x.row_words(), x.rows(), self.inputs);
         let out = x.shared();
-        self.run::<N, N>(first, row_words, rows, Into::Place, &|row, output| out.at(row, inputs + output));
+        self.run::<N, N>(first, row_words, rows, Into::Place, &|row, output| {
+            out.row(row).wrapping_add(inputs + output)
+        });
     }
 
     fn run<N: Number, O: Number>(
@@ -312,46 +314,43 @@ impl Task<'_> {
         simd: S,
         out: &impl Fn(usize, usize) -> *mut O,
     ) {
-        simd.run(
-            #[inline(always)]
-            move || {
-                let count = self.outputs.saturating_sub(self.output);
-                let mut start = [simd.splat(0.0); H];
-                if let Some(bias) = self.bias {
-                    for half in (0..H).filter(|half| half * LANES < count) {
-                        start[half] = simd.read_part(&bias[self.output + half * LANES..]);
-                    }
+        run!(simd, {
+            let count = self.outputs.saturating_sub(self.output);
+            let mut start = [simd.splat(0.0); H];
+            if let Some(bias) = self.bias {
+                for half in (0..H).filter(|half| half * LANES < count) {
+                    start[half] = simd.read_part(&bias[self.output + half * LANES..]);
                 }
-                let mut sums = [start; M];
-                if let Some(before) = self.sums {
-                    for m in 0..M {
-                        for half in 0..H {
-                            // SAFETY: there is a tile's line per row.
-                            let before = unsafe { simd.load(before.add(m * TILE + half * LANES), LANES) };
-                            sums[m][half] = sums[m][half] + before;
-                        }
-                    }
-                }
-                // SAFETY: the caller's promise.
-                sums = unsafe { accumulate::<S, N, M, H, AHEAD>(simd, sums, &self.factors) };
-                let whole = count >= H * LANES;
+            }
+            let mut sums = [start; M];
+            if let Some(before) = self.sums {
                 for m in 0..M {
-                    let into = out(self.row + m, self.output);
                     for half in 0..H {
-                        let (sum, into) = (sums[m][half], into.wrapping_add(half * LANES));
-                        // A constant where it can be: the store is then one instruction.
-                        let left = if whole { LANES } else { count.saturating_sub(half * LANES) };
-                        // SAFETY: the caller's promise; where `left` is 0 nothing is read or written.
-                        unsafe {
-                            let sum = match self.how {
-                                Into::Place => sum,
-                                Into::Sum => sum + simd.load(into.cast_const(), left),
-                            };
-                            sum.store(into, left);
-                        }
+                        // SAFETY: there is a tile's line per row.
+                        let before = unsafe { simd.load(before.add(m * TILE + half * LANES), LANES) };
+                        sums[m][half] = sums[m][half] + before;
                     }
                 }
-            },
-        );
+            }
+            // SAFETY: the caller's promise.
+            sums = unsafe { accumulate::<S, N, M, H, AHEAD>(simd, sums, &self.factors) };
+            let whole = count >= H * LANES;
+            for m in 0..M {
+                let into = out(self.row + m, self.output);
+                for half in 0..H {
+                    let (sum, into) = (sums[m][half], into.wrapping_add(half * LANES));
+                    // A constant where it can be: the store is then one instruction.
+                    let left = if whole { LANES } else { count.saturating_sub(half * LANES) };
+                    // SAFETY: the caller's promise; where `left` is 0 nothing is read or written.
+                    unsafe {
+                        let sum = match self.how {
+                            Into::Place => sum,
+                            Into::Sum => sum + simd.load(into.cast_const(), left),
+                        };
+                        sum.store(into, left);
+                    }
+                }
+            }
+        });
     }
 }

@@ -5,15 +5,10 @@ use tch::Tensor;
 use super::buffer::Buffer;
 use super::support::computing;
 use crate::cpu::lanes::{LANES, Make, Number};
-use crate::cpu::rows::{GRAIN, Rows};
+use crate::cpu::rows::{GRAIN, Rows, floats, for_rows};
 use crate::cpu::{gated as gate, norm as rms, rope as turn};
 use crate::shape::{Activation, Heads};
 use crate::shim::parallel;
-
-/// Rows that are worth a thread of their own.
-fn grain(columns: usize) -> usize {
-    GRAIN / columns.max(1) + 1
-}
 
 /// Cosines and sines by position, `r/2` each.
 #[derive(Debug, Default)]
@@ -65,53 +60,44 @@ pub fn soft_cap(logits: &mut [f32], cap: f64) {
 }
 
 /// The normalised rows, into the first columns of others.
-pub fn norm<N: Number>(x: &Buffer<N>, weight: &[f32], eps: f64, out: &mut Buffer<N>) {
+pub fn norm<N: Number>(x: &Buffer<N>, weight: &Tensor, eps: f64, out: &mut Buffer<N>) {
+    let weight = floats(weight).expect("f32 on the CPU");
     assert!(x.columns() == weight.len() && out.columns() >= weight.len() && out.rows() == x.rows());
     let into = out.shared();
-    computing!(simd => {
-        parallel(x.rows(), grain(weight.len()), |part| {
-            for row in part {
-                // SAFETY: each row is one thread's; the instructions exist.
-                unsafe { rms::forward_row(simd, x.row(row).as_ptr(), into.at(row, 0), weight, eps as f32) };
-            }
-        });
-    });
+    computing!(simd => for_rows(x.rows(), weight.len(), |row| {
+        // SAFETY: each row is one thread's; the instructions exist.
+        unsafe { rms::forward_row(simd, x.row(row).as_ptr(), into.row(row), weight, eps as f32) };
+    }));
 }
 
 /// Normalises `count` heads from the column `first` on, in place.
-pub fn norm_heads<N: Number>(x: &mut Buffer<N>, first: usize, count: usize, weight: &[f32], eps: f64) {
+pub fn norm_heads<N: Number>(x: &mut Buffer<N>, first: usize, count: usize, weight: &Tensor, eps: f64) {
+    let weight = floats(weight).expect("f32 on the CPU");
     assert!(first + count * weight.len() <= x.columns());
     let (rows, into) = (x.rows(), x.shared());
-    computing!(simd => {
-        parallel(rows, grain(count * weight.len()), |part| {
-            for row in part {
-                for head in 0..count {
-                    let at = into.at(row, first + head * weight.len());
-                    // SAFETY: the columns are checked, each row is one thread's, and the instructions exist.
-                    unsafe { rms::forward_row(simd, at.cast_const(), at, weight, eps as f32) };
-                }
-            }
-        });
-    });
+    computing!(simd => for_rows(rows, count * weight.len(), |row| {
+        for head in 0..count {
+            let at = into.row(row).wrapping_add(first + head * weight.len());
+            // SAFETY: the columns are checked, each row is one thread's, and the instructions exist.
+            unsafe { rms::forward_row(simd, at.cast_const(), at, weight, eps as f32) };
+        }
+    }));
 }
 
 /// Turns each row's queries and keys by the angles of its place in them.
 pub fn rope<N: Number>(qkv: &mut Buffer<N>, heads: &Heads, angles: &[(&Angles, usize)]) {
     assert!(qkv.columns() == heads.width() && qkv.rows() == angles.len());
     let into = qkv.shared();
-    computing!(simd => {
-        parallel(angles.len(), grain(heads.width()), |part| {
-            for row in part {
-                let (Angles { cos, sin, half }, position) = angles[row];
-                let of = |table: &'_ [f32]| table[position * half..(position + 1) * half].as_ptr();
-                let (cos, sin) = (of(cos), of(sin));
-                for head in 0..heads.queries + heads.keys {
-                    // SAFETY: the buffer has these heads, each row is one thread's, and the instructions exist.
-                    unsafe { turn::turn_head(simd, into.at(row, head * heads.dim), cos, sin, *half, false) };
-                }
-            }
-        });
-    });
+    computing!(simd => for_rows(angles.len(), heads.width(), |row| {
+        let (Angles { cos, sin, half }, position) = angles[row];
+        let of = |table: &'_ [f32]| table[position * half..(position + 1) * half].as_ptr();
+        let (cos, sin) = (of(cos), of(sin));
+        for head in 0..heads.queries + heads.keys {
+            let at = into.row(row).wrapping_add(head * heads.dim);
+            // SAFETY: the buffer has these heads, each row is one thread's, and the instructions exist.
+            unsafe { turn::turn_head(simd, at, cos, sin, *half, false) };
+        }
+    }));
 }
 
 /// activation(gate) · up, into the first columns of others.
@@ -119,14 +105,10 @@ pub fn gated<N: Number>(gate_up: &Buffer<N>, activation: Activation, out: &mut B
     let n = gate_up.columns() / 2;
     assert!(out.columns() >= n && out.rows() == gate_up.rows());
     let into = out.shared();
-    computing!(simd => {
-        parallel(gate_up.rows(), grain(n), |part| {
-            for row in part {
-                // SAFETY: the columns are checked, each row is one thread's, and the instructions exist.
-                unsafe { gate::forward_row(simd, gate_up.row(row).as_ptr(), activation, into.at(row, 0), n) };
-            }
-        });
-    });
+    computing!(simd => for_rows(gate_up.rows(), n, |row| {
+        // SAFETY: the columns are checked, each row is one thread's, and the instructions exist.
+        unsafe { gate::forward_row(simd, gate_up.row(row).as_ptr(), activation, into.row(row), n) };
+    }));
 }
 
 /// Adds one buffer to another.

@@ -13,7 +13,7 @@ use tch::Tensor;
 use self::divergence::Distribution;
 use self::ratio::Ratio;
 use self::row::{Mix, Reference, dot, largest, mean, no_larger, outside, tempered};
-use super::lanes::{Number, Simd};
+use super::lanes::{Number, Simd, run};
 use super::rows::{Rows, by_kind, each_row, optional};
 use crate::head_rows::task::{
     Chunk, INVERSE_TEMPERATURES, Logits, Onto, Request, RowStats, TOP_ENTROPY, Tail, Task, Top,
@@ -221,15 +221,14 @@ impl<S: Simd, N: Number> RowGradient<'_, S, N> {
     /// Writes the gradient and returns −Σ q log p, or KL(p ‖ q) where that is lowered, 0 without a q.
     fn write(&self, task: &Task, tail: &Tail, reverse: bool, out: &mut [N]) -> f64 {
         let pulled = task.reference_weight != 0.0;
-        self.simd.run(
-            #[inline(always)]
-            move || match tail {
+        run!(self.simd, {
+            match tail {
                 Tail::Top(top) if pulled && reverse => self.reverse_towards_top(task, top, out),
                 Tail::Top(top) if pulled => self.towards_top(task, top, out),
                 _ if pulled && reverse => self.reverse(task, out),
                 tail => self.towards_all(task, matches!(tail, Tail::Uniform), out),
-            },
-        )
+            }
+        })
     }
 
     /// The derivative of the soft-cap where the capped logit is `z`.
@@ -249,116 +248,104 @@ impl<S: Simd, N: Number> RowGradient<'_, S, N> {
 
     /// q is the reference's whole prediction, or uniform, or there is none.
     fn towards_all(&self, task: &Task, uniform: bool, out: &mut [N]) -> f64 {
-        self.simd.run(
-            #[inline(always)]
-            move || {
-                let (a, b, label) = (task.label_weight, task.reference_weight, task.label as usize);
-                let mut mix = self.mix(task, a + b);
-                let (mut q_label, mut flat) =
-                    (self.other.map_or(0.0, |other| other.log_probability(label).exp()), 0.0);
-                if uniform && b != 0.0 {
-                    q_label = 1.0 / out.len() as f64;
-                    mix.flat = (b * q_label) as f32;
-                    flat = task.log_sum_exp - mean(self.from.unwrap_or(out), self.cap);
-                }
-                let at_label = self.slope(task.log_sum_exp - task.loss);
-                let exact = ((a + b) * (-task.loss).exp() - a - b * q_label) * at_label;
-                let cross_entropy = row::gradient(self.simd, self.from, self.other, out, &mix);
-                out[label] = N::nearest(exact as f32);
-                cross_entropy + flat
-            },
-        )
+        run!(self.simd, {
+            let (a, b, label) = (task.label_weight, task.reference_weight, task.label as usize);
+            let mut mix = self.mix(task, a + b);
+            let (mut q_label, mut flat) =
+                (self.other.map_or(0.0, |other| other.log_probability(label).exp()), 0.0);
+            if uniform && b != 0.0 {
+                q_label = 1.0 / out.len() as f64;
+                mix.flat = (b * q_label) as f32;
+                flat = task.log_sum_exp - mean(self.from.unwrap_or(out), self.cap);
+            }
+            let at_label = self.slope(task.log_sum_exp - task.loss);
+            let exact = ((a + b) * (-task.loss).exp() - a - b * q_label) * at_label;
+            let cross_entropy = row::gradient(self.simd, self.from, self.other, out, &mix);
+            out[label] = N::nearest(exact as f32);
+            cross_entropy + flat
+        })
     }
 
     /// q is known for k tokens and has the prediction's shape on the others.
     fn towards_top(&self, task: &Task, top: &Top, out: &mut [N]) -> f64 {
-        self.simd.run(
-            #[inline(always)]
-            move || {
-                let (a, b, label) = (task.label_weight, task.reference_weight, task.label as usize);
-                let (ids, q) = (top.ids(task.row), top.probabilities(task.row));
-                if let Some(from) = self.from {
-                    out.copy_from_slice(from);
-                }
-                let logits: Vec<f64> =
-                    ids.iter().map(|id| f64::from(capped(out[*id as usize].widen(), self.cap))).collect();
-                let outside = outside(self.simd, self.cap, ids, out, task.log_sum_exp);
-                let q_outside = f64::from(top.tail(task.row));
-                let scale = a + b - b * q_outside / outside.max(f64::from(f32::MIN_POSITIVE));
-                row::gradient(self.simd, None, None, out, &self.mix(task, scale));
-                let p_label = (-task.loss).exp();
-                let at_label = self.slope(task.log_sum_exp - task.loss);
-                out[label] = N::nearest(((scale * p_label - a) * at_label) as f32);
-                let log = |p: f64| p.max(f64::MIN_POSITIVE).ln();
-                let mut cross_entropy = if q_outside > 0.0 { -q_outside * log(outside) } else { 0.0 };
-                for ((id, z), q) in ids.iter().zip(logits).zip(q) {
-                    cross_entropy += f64::from(*q) * (task.log_sum_exp - z);
-                    let (p, own) =
-                        if *id == task.label { (p_label, a) } else { ((z - task.log_sum_exp).exp(), 0.0) };
-                    let x = ((a + b) * p - own - b * f64::from(*q)) * self.slope(z);
-                    out[*id as usize] = N::nearest(x as f32);
-                }
-                cross_entropy
-            },
-        )
+        run!(self.simd, {
+            let (a, b, label) = (task.label_weight, task.reference_weight, task.label as usize);
+            let (ids, q) = (top.ids(task.row), top.probabilities(task.row));
+            if let Some(from) = self.from {
+                out.copy_from_slice(from);
+            }
+            let logits: Vec<f64> =
+                ids.iter().map(|id| f64::from(capped(out[*id as usize].widen(), self.cap))).collect();
+            let outside = outside(self.simd, self.cap, ids, out, task.log_sum_exp);
+            let q_outside = f64::from(top.tail(task.row));
+            let scale = a + b - b * q_outside / outside.max(f64::from(f32::MIN_POSITIVE));
+            row::gradient(self.simd, None, None, out, &self.mix(task, scale));
+            let p_label = (-task.loss).exp();
+            let at_label = self.slope(task.log_sum_exp - task.loss);
+            out[label] = N::nearest(((scale * p_label - a) * at_label) as f32);
+            let log = |p: f64| p.max(f64::MIN_POSITIVE).ln();
+            let mut cross_entropy = if q_outside > 0.0 { -q_outside * log(outside) } else { 0.0 };
+            for ((id, z), q) in ids.iter().zip(logits).zip(q) {
+                cross_entropy += f64::from(*q) * (task.log_sum_exp - z);
+                let (p, own) =
+                    if *id == task.label { (p_label, a) } else { ((z - task.log_sum_exp).exp(), 0.0) };
+                let x = ((a + b) * p - own - b * f64::from(*q)) * self.slope(z);
+                out[*id as usize] = N::nearest(x as f32);
+            }
+            cross_entropy
+        })
     }
 
     /// a·(p − eᵧ) + b·p·(log p − log q − KL(p ‖ q)), q the reference's whole prediction, or uniform.
     fn reverse(&self, task: &Task, out: &mut [N]) -> f64 {
-        self.simd.run(
-            #[inline(always)]
-            move || {
-                let (a, b, label) = (task.label_weight, task.reference_weight, task.label as usize);
-                let from = self.from.unwrap_or(&*out);
-                let log_q = self.other.map_or(-(out.len() as f64).ln(), |other| other.log_probability(label));
-                let term = |log_p: f64| log_p.exp() * (log_p - log_q);
-                let rounded = f64::from(capped(from[label].widen(), self.cap)) - task.log_sum_exp;
-                let ratio = Ratio { log_sum_exp: task.log_sum_exp as f32, cap: self.cap, other: self.other };
-                let divergence = ratio.divergence(self.simd, from) - term(rounded) + term(-task.loss);
-                ratio.gradient(self.simd, self.from, out, (a - b * divergence) as f32, b as f32);
-                let exact = (-task.loss).exp() * (a + b * (-task.loss - log_q - divergence)) - a;
-                out[label] = N::nearest((exact * self.slope(task.log_sum_exp - task.loss)) as f32);
-                divergence
-            },
-        )
+        run!(self.simd, {
+            let (a, b, label) = (task.label_weight, task.reference_weight, task.label as usize);
+            let from = self.from.unwrap_or(&*out);
+            let log_q = self.other.map_or(-(out.len() as f64).ln(), |other| other.log_probability(label));
+            let term = |log_p: f64| log_p.exp() * (log_p - log_q);
+            let rounded = f64::from(capped(from[label].widen(), self.cap)) - task.log_sum_exp;
+            let ratio = Ratio { log_sum_exp: task.log_sum_exp as f32, cap: self.cap, other: self.other };
+            let divergence = ratio.divergence(self.simd, from) - term(rounded) + term(-task.loss);
+            ratio.gradient(self.simd, self.from, out, (a - b * divergence) as f32, b as f32);
+            let exact = (-task.loss).exp() * (a + b * (-task.loss - log_q - divergence)) - a;
+            out[label] = N::nearest((exact * self.slope(task.log_sum_exp - task.loss)) as f32);
+            divergence
+        })
     }
 
     /// The same, q known for k tokens and with the prediction's shape on the others.
     fn reverse_towards_top(&self, task: &Task, top: &Top, out: &mut [N]) -> f64 {
-        self.simd.run(
-            #[inline(always)]
-            move || {
-                let (a, b, label) = (task.label_weight, task.reference_weight, task.label as usize);
-                let (ids, q) = (top.ids(task.row), top.probabilities(task.row));
-                if let Some(from) = self.from {
-                    out.copy_from_slice(from);
-                }
-                let log = |p: f64| p.max(f64::from(f32::MIN_POSITIVE)).ln();
-                let exact = |(id, q): (&u32, &f32)| {
-                    let z = f64::from(capped(out[*id as usize].widen(), self.cap));
-                    let log_p = if *id == task.label { -task.loss } else { z - task.log_sum_exp };
-                    (z, log_p, log_p - log(f64::from(*q)))
-                };
-                let inside: Vec<(f64, f64, f64)> = ids.iter().zip(q).map(exact).collect();
-                let rounded = f64::from(capped(out[label].widen(), self.cap)) - task.log_sum_exp;
-                let mut outside = outside(self.simd, self.cap, ids, out, task.log_sum_exp);
-                if !ids.contains(&task.label) {
-                    outside += (-task.loss).exp() - rounded.exp();
-                }
-                let ratio_outside = log(outside) - log(f64::from(top.tail(task.row)));
-                let terms = inside.iter().map(|(_, log_p, ratio)| log_p.exp() * ratio);
-                let divergence = terms.sum::<f64>() + outside * ratio_outside;
-                let scale = |ratio: f64| a + b * (ratio - divergence);
-                row::gradient(self.simd, None, None, out, &self.mix(task, scale(ratio_outside)));
-                let at_label = self.slope(task.log_sum_exp - task.loss);
-                out[label] = N::nearest((((-task.loss).exp() * scale(ratio_outside) - a) * at_label) as f32);
-                for ((z, log_p, ratio), id) in inside.into_iter().zip(ids) {
-                    let own = if *id == task.label { a } else { 0.0 };
-                    let x = (log_p.exp() * scale(ratio) - own) * self.slope(z);
-                    out[*id as usize] = N::nearest(x as f32);
-                }
-                divergence
-            },
-        )
+        run!(self.simd, {
+            let (a, b, label) = (task.label_weight, task.reference_weight, task.label as usize);
+            let (ids, q) = (top.ids(task.row), top.probabilities(task.row));
+            if let Some(from) = self.from {
+                out.copy_from_slice(from);
+            }
+            let log = |p: f64| p.max(f64::from(f32::MIN_POSITIVE)).ln();
+            let exact = |(id, q): (&u32, &f32)| {
+                let z = f64::from(capped(out[*id as usize].widen(), self.cap));
+                let log_p = if *id == task.label { -task.loss } else { z - task.log_sum_exp };
+                (z, log_p, log_p - log(f64::from(*q)))
+            };
+            let inside: Vec<(f64, f64, f64)> = ids.iter().zip(q).map(exact).collect();
+            let rounded = f64::from(capped(out[label].widen(), self.cap)) - task.log_sum_exp;
+            let mut outside = outside(self.simd, self.cap, ids, out, task.log_sum_exp);
+            if !ids.contains(&task.label) {
+                outside += (-task.loss).exp() - rounded.exp();
+            }
+            let ratio_outside = log(outside) - log(f64::from(top.tail(task.row)));
+            let terms = inside.iter().map(|(_, log_p, ratio)| log_p.exp() * ratio);
+            let divergence = terms.sum::<f64>() + outside * ratio_outside;
+            let scale = |ratio: f64| a + b * (ratio - divergence);
+            row::gradient(self.simd, None, None, out, &self.mix(task, scale(ratio_outside)));
+            let at_label = self.slope(task.log_sum_exp - task.loss);
+            out[label] = N::nearest((((-task.loss).exp() * scale(ratio_outside) - a) * at_label) as f32);
+            for ((z, log_p, ratio), id) in inside.into_iter().zip(ids) {
+                let own = if *id == task.label { a } else { 0.0 };
+                let x = (log_p.exp() * scale(ratio) - own) * self.slope(z);
+                out[*id as usize] = N::nearest(x as f32);
+            }
+            divergence
+        })
     }
 }

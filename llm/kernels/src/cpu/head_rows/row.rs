@@ -1,7 +1,7 @@
 //! One row of logits at a time: read once for its statistics and once for its gradient. Everything is computed in f32;
 //! sums end in f64.
 
-use crate::cpu::lanes::{LANES, Lanes, Make, Number, Simd};
+use crate::cpu::lanes::{LANES, Lanes, Make, Number, Simd, run};
 use crate::head_rows::task::INVERSE_TEMPERATURES;
 
 /// Numbers whose maximum is taken before their exponentials are summed: 16 KiB in f32, so that the second reading comes
@@ -65,56 +65,50 @@ pub(super) fn maybe_capped<S: Simd, N: Number>(simd: S, z: &[N; LANES], cap: f32
 
 /// The sums of a row of logits, capped at `cap` where it is finite.
 pub(in crate::cpu) fn sums<S: Simd, N: Number>(simd: S, row: &[N], cap: f32) -> Sums {
-    simd.run(
-        #[inline(always)]
-        move || {
-            if cap.is_finite() {
-                sums_of::<_, N, true>(simd, row, cap)
-            } else {
-                sums_of::<_, N, false>(simd, row, cap)
-            }
-        },
-    )
+    run!(simd, {
+        if cap.is_finite() {
+            sums_of::<_, N, true>(simd, row, cap)
+        } else {
+            sums_of::<_, N, false>(simd, row, cap)
+        }
+    })
 }
 
 fn sums_of<S: Simd, N: Number, const CAP: bool>(simd: S, row: &[N], cap: f32) -> Sums {
-    simd.run(
-        #[inline(always)]
-        move || {
-            let mut all = Sums::NOTHING;
-            let (whole, rest) = row.as_chunks::<LANES>();
-            for block in whole.chunks(BLOCK / LANES) {
-                // The maximum of the uncapped: capping keeps the order.
-                let mut max = simd.splat(f32::NEG_INFINITY);
-                for z in block {
-                    max = simd.read(z).max(max);
+    run!(simd, {
+        let mut all = Sums::NOTHING;
+        let (whole, rest) = row.as_chunks::<LANES>();
+        for block in whole.chunks(BLOCK / LANES) {
+            // The maximum of the uncapped: capping keeps the order.
+            let mut max = simd.splat(f32::NEG_INFINITY);
+            for z in block {
+                max = simd.read(z).max(max);
+            }
+            all.rescale(capped(max.largest(), cap));
+            let max = simd.splat(all.max);
+            let (mut sum, mut weighted) = ([simd.splat(0.0); 4], [simd.splat(0.0); 4]);
+            let (fours, rest) = block.as_chunks::<4>();
+            for four in fours {
+                for (lane, z) in four.iter().enumerate() {
+                    let below = logits::<_, N, CAP>(simd, z, cap) - max;
+                    add(&mut sum[lane], &mut weighted[lane], below);
                 }
-                all.rescale(capped(max.largest(), cap));
-                let max = simd.splat(all.max);
-                let (mut sum, mut weighted) = ([simd.splat(0.0); 4], [simd.splat(0.0); 4]);
-                let (fours, rest) = block.as_chunks::<4>();
-                for four in fours {
-                    for (lane, z) in four.iter().enumerate() {
-                        let below = logits::<_, N, CAP>(simd, z, cap) - max;
-                        add(&mut sum[lane], &mut weighted[lane], below);
-                    }
-                }
-                for z in rest {
-                    add(&mut sum[0], &mut weighted[0], logits::<_, N, CAP>(simd, z, cap) - max);
-                }
-                all.sum += total(sum);
-                all.weighted += total(weighted);
             }
             for z in rest {
-                let z = capped(z.widen(), cap);
-                all.rescale(z);
-                let below = f64::from(z - all.max);
-                all.sum += below.exp();
-                all.weighted += below.exp() * below;
+                add(&mut sum[0], &mut weighted[0], logits::<_, N, CAP>(simd, z, cap) - max);
             }
-            all
-        },
-    )
+            all.sum += total(sum);
+            all.weighted += total(weighted);
+        }
+        for z in rest {
+            let z = capped(z.widen(), cap);
+            all.rescale(z);
+            let below = f64::from(z - all.max);
+            all.sum += below.exp();
+            all.weighted += below.exp() * below;
+        }
+        all
+    })
 }
 
 #[inline(always)]
@@ -131,58 +125,52 @@ pub(super) fn tempered<S: Simd, N: Number>(
     cap: f32,
     max: f32,
 ) -> [f64; INVERSE_TEMPERATURES.len()] {
-    simd.run(
-        #[inline(always)]
-        move || {
-            let (whole, rest) = row.as_chunks::<LANES>();
-            let mut all = [0.0; INVERSE_TEMPERATURES.len()];
-            for block in whole.chunks(BLOCK / LANES) {
-                let mut sums = [simd.splat(0.0); INVERSE_TEMPERATURES.len()];
-                for z in block {
-                    let quarter = ((maybe_capped(simd, z, cap) - simd.splat(max)) * simd.splat(0.25)).exp();
-                    let half = quarter * quarter;
-                    let whole = half * half;
-                    let powers = [half, half * quarter, whole * quarter, whole * half, whole * whole];
-                    for (sum, power) in sums.iter_mut().zip(powers) {
-                        *sum = *sum + power;
-                    }
-                }
-                for (total, sum) in all.iter_mut().zip(sums) {
-                    *total += f64::from(sum.sum());
+    run!(simd, {
+        let (whole, rest) = row.as_chunks::<LANES>();
+        let mut all = [0.0; INVERSE_TEMPERATURES.len()];
+        for block in whole.chunks(BLOCK / LANES) {
+            let mut sums = [simd.splat(0.0); INVERSE_TEMPERATURES.len()];
+            for z in block {
+                let quarter = ((maybe_capped(simd, z, cap) - simd.splat(max)) * simd.splat(0.25)).exp();
+                let half = quarter * quarter;
+                let whole = half * half;
+                let powers = [half, half * quarter, whole * quarter, whole * half, whole * whole];
+                for (sum, power) in sums.iter_mut().zip(powers) {
+                    *sum = *sum + power;
                 }
             }
-            for z in rest {
-                let below = f64::from(capped(z.widen(), cap)) - f64::from(max);
-                for (total, by) in all.iter_mut().zip(INVERSE_TEMPERATURES) {
-                    *total += (by * below).exp();
-                }
+            for (total, sum) in all.iter_mut().zip(sums) {
+                *total += f64::from(sum.sum());
             }
-            all
-        },
-    )
+        }
+        for z in rest {
+            let below = f64::from(capped(z.widen(), cap)) - f64::from(max);
+            for (total, by) in all.iter_mut().zip(INVERSE_TEMPERATURES) {
+                *total += (by * below).exp();
+            }
+        }
+        all
+    })
 }
 
 /// Σ exp(z − max) of a row's logits that are no larger than `limit`, a logit as it stands in the row; `max` is the largest,
 /// capped.
 pub(super) fn no_larger<S: Simd, N: Number>(simd: S, row: &[N], cap: f32, max: f32, limit: f32) -> f64 {
-    simd.run(
-        #[inline(always)]
-        move || {
-            let (whole, rest) = row.as_chunks::<LANES>();
-            let nothing = simd.splat(0.0);
-            let mut all = 0.0;
-            for block in whole.chunks(BLOCK / LANES) {
-                let mut sum = nothing;
-                for z in block {
-                    let e = (maybe_capped(simd, z, cap) - simd.splat(max)).exp();
-                    sum = sum + nothing.or(simd.read(z).above(limit), e);
-                }
-                all += f64::from(sum.sum());
+    run!(simd, {
+        let (whole, rest) = row.as_chunks::<LANES>();
+        let nothing = simd.splat(0.0);
+        let mut all = 0.0;
+        for block in whole.chunks(BLOCK / LANES) {
+            let mut sum = nothing;
+            for z in block {
+                let e = (maybe_capped(simd, z, cap) - simd.splat(max)).exp();
+                sum = sum + nothing.or(simd.read(z).above(limit), e);
             }
-            let rest = rest.iter().map(|z| z.widen()).filter(|z| *z <= limit);
-            all + rest.map(|z| (f64::from(capped(z, cap)) - f64::from(max)).exp()).sum::<f64>()
-        },
-    )
+            all += f64::from(sum.sum());
+        }
+        let rest = rest.iter().map(|z| z.widen()).filter(|z| *z <= limit);
+        all + rest.map(|z| (f64::from(capped(z, cap)) - f64::from(max)).exp()).sum::<f64>()
+    })
 }
 
 #[inline(always)]
@@ -202,22 +190,18 @@ pub(super) struct Mix {
 
 /// The maximum of a row of logits, capped, and Σ exp(by·(z − max)).
 fn scaled<S: Simd, N: Number>(simd: S, row: &[N], cap: f32, by: f32) -> (f32, f64) {
-    simd.run(
-        #[inline(always)]
-        move || {
-            let (whole, rest) = row.as_chunks::<LANES>();
-            let largest = whole.iter().fold(simd.splat(f32::NEG_INFINITY), |max, z| simd.read(z).max(max));
-            let largest = rest.iter().fold(largest.largest(), |max, z| max.max(z.widen()));
-            let largest = capped(largest, cap);
-            let mut sum = simd.splat(0.0);
-            for z in whole {
-                sum = sum + ((maybe_capped(simd, z, cap) - simd.splat(largest)) * simd.splat(by)).exp();
-            }
-            let rest: f64 =
-                rest.iter().map(|z| f64::from(by * (capped(z.widen(), cap) - largest)).exp()).sum();
-            (largest, f64::from(sum.sum()) + rest)
-        },
-    )
+    run!(simd, {
+        let (whole, rest) = row.as_chunks::<LANES>();
+        let largest = whole.iter().fold(simd.splat(f32::NEG_INFINITY), |max, z| simd.read(z).max(max));
+        let largest = rest.iter().fold(largest.largest(), |max, z| max.max(z.widen()));
+        let largest = capped(largest, cap);
+        let mut sum = simd.splat(0.0);
+        for z in whole {
+            sum = sum + ((maybe_capped(simd, z, cap) - simd.splat(largest)) * simd.splat(by)).exp();
+        }
+        let rest: f64 = rest.iter().map(|z| f64::from(by * (capped(z.widen(), cap) - largest)).exp()).sum();
+        (largest, f64::from(sum.sum()) + rest)
+    })
 }
 
 /// A row of logits whose softmax is q: another model's, or the prediction's own at another temperature.
@@ -235,10 +219,9 @@ pub(super) struct Reference<'a, N> {
 
 impl<'a, N: Number> Reference<'a, N> {
     pub(super) fn new<S: Simd>(simd: S, row: &'a [N], cap: f32) -> Self {
-        simd.run(
-            #[inline(always)]
-            move || Self { row, log_sum_exp: sums(simd, row, cap).log_sum_exp(), cap, by: 1.0, label: None },
-        )
+        run!(simd, {
+            Self { row, log_sum_exp: sums(simd, row, cap).log_sum_exp(), cap, by: 1.0, label: None }
+        })
     }
 
     /// The prediction itself at an inverse temperature, from its row of logits, the label, and its exact logit (capped).
@@ -279,18 +262,15 @@ pub(super) fn gradient<S: Simd, N: Number>(
     out: &mut [N],
     mix: &Mix,
 ) -> f64 {
-    simd.run(
-        #[inline(always)]
-        move || {
-            let reference_cap = reference.is_some_and(|reference| reference.cap.is_finite());
-            match (mix.cap.is_finite(), reference_cap) {
-                (false, false) => mixed::<_, N, false, false>(simd, from, reference, out, mix),
-                (false, true) => mixed::<_, N, false, true>(simd, from, reference, out, mix),
-                (true, false) => mixed::<_, N, true, false>(simd, from, reference, out, mix),
-                (true, true) => mixed::<_, N, true, true>(simd, from, reference, out, mix),
-            }
-        },
-    )
+    run!(simd, {
+        let reference_cap = reference.is_some_and(|reference| reference.cap.is_finite());
+        match (mix.cap.is_finite(), reference_cap) {
+            (false, false) => mixed::<_, N, false, false>(simd, from, reference, out, mix),
+            (false, true) => mixed::<_, N, false, true>(simd, from, reference, out, mix),
+            (true, false) => mixed::<_, N, true, false>(simd, from, reference, out, mix),
+            (true, true) => mixed::<_, N, true, true>(simd, from, reference, out, mix),
+        }
+    })
 }
 
 fn mixed<S: Simd, N: Number, const CAP: bool, const REFERENCE_CAP: bool>(
@@ -300,50 +280,46 @@ fn mixed<S: Simd, N: Number, const CAP: bool, const REFERENCE_CAP: bool>(
     out: &mut [N],
     mix: &Mix,
 ) -> f64 {
-    simd.run(
-        #[inline(always)]
-        move || {
-            let n = out.len();
-            let from = from.map(|from| from[..n].as_chunks::<LANES>());
-            let other = reference.map(|reference| (reference.row[..n].as_chunks::<LANES>(), reference));
-            let (out, out_rest) = out.as_chunks_mut::<LANES>();
-            let (log_sum_exp, scale, flat) =
-                (simd.splat(mix.log_sum_exp), simd.splat(mix.scale), simd.splat(mix.flat));
-            let weight = simd.splat(mix.reference_weight);
-            let mut cross_entropy = simd.splat(0.0);
-            for (i, out) in out.iter_mut().enumerate() {
-                let z = logits::<_, N, CAP>(simd, from.map_or(&*out, |(from, _)| &from[i]), mix.cap);
-                let log_p = z - log_sum_exp;
-                let mut x = scale.mul_sub(log_p.exp(), flat);
-                if let Some(((row, _), reference)) = &other {
-                    let other = logits::<_, N, REFERENCE_CAP>(simd, &row[i], reference.cap);
-                    let q =
-                        (other * simd.splat(reference.by) - simd.splat(reference.log_sum_exp as f32)).exp();
-                    x = weight.subtracted(q, x);
-                    cross_entropy = q.subtracted(log_p, cross_entropy);
-                }
-                if CAP {
-                    let share = z / simd.splat(mix.cap);
-                    x = x * share.subtracted(share, simd.splat(1.0));
-                }
-                x.write(out);
+    run!(simd, {
+        let n = out.len();
+        let from = from.map(|from| from[..n].as_chunks::<LANES>());
+        let other = reference.map(|reference| (reference.row[..n].as_chunks::<LANES>(), reference));
+        let (out, out_rest) = out.as_chunks_mut::<LANES>();
+        let (log_sum_exp, scale, flat) =
+            (simd.splat(mix.log_sum_exp), simd.splat(mix.scale), simd.splat(mix.flat));
+        let weight = simd.splat(mix.reference_weight);
+        let mut cross_entropy = simd.splat(0.0);
+        for (i, out) in out.iter_mut().enumerate() {
+            let z = logits::<_, N, CAP>(simd, from.map_or(&*out, |(from, _)| &from[i]), mix.cap);
+            let log_p = z - log_sum_exp;
+            let mut x = scale.mul_sub(log_p.exp(), flat);
+            if let Some(((row, _), reference)) = &other {
+                let other = logits::<_, N, REFERENCE_CAP>(simd, &row[i], reference.cap);
+                let q = (other * simd.splat(reference.by) - simd.splat(reference.log_sum_exp as f32)).exp();
+                x = weight.subtracted(q, x);
+                cross_entropy = q.subtracted(log_p, cross_entropy);
             }
-            let mut sum = f64::from(cross_entropy.sum());
-            for (i, out) in out_rest.iter_mut().enumerate() {
-                let z = capped(from.map_or(*out, |(_, rest)| rest[i]).widen(), mix.cap);
-                let log_p = z - mix.log_sum_exp;
-                let mut x = mix.scale * log_p.exp() - mix.flat;
-                if let Some(((_, rest), reference)) = &other {
-                    let z = capped(rest[i].widen(), reference.cap);
-                    let q = (z * reference.by - reference.log_sum_exp as f32).exp();
-                    x -= mix.reference_weight * q;
-                    sum -= f64::from(q * log_p);
-                }
-                *out = N::nearest(x * (1.0 - (z / mix.cap).powi(2)));
+            if CAP {
+                let share = z / simd.splat(mix.cap);
+                x = x * share.subtracted(share, simd.splat(1.0));
             }
-            sum
-        },
-    )
+            x.write(out);
+        }
+        let mut sum = f64::from(cross_entropy.sum());
+        for (i, out) in out_rest.iter_mut().enumerate() {
+            let z = capped(from.map_or(*out, |(_, rest)| rest[i]).widen(), mix.cap);
+            let log_p = z - mix.log_sum_exp;
+            let mut x = mix.scale * log_p.exp() - mix.flat;
+            if let Some(((_, rest), reference)) = &other {
+                let z = capped(rest[i].widen(), reference.cap);
+                let q = (z * reference.by - reference.log_sum_exp as f32).exp();
+                x -= mix.reference_weight * q;
+                sum -= f64::from(q * log_p);
+            }
+            *out = N::nearest(x * (1.0 - (z / mix.cap).powi(2)));
+        }
+        sum
+    })
 }
 
 /// KL(q ‖ p), p the softmax of a row of logits.
@@ -354,15 +330,14 @@ pub(super) fn divergence<S: Simd, N: Number>(
     cap: f32,
     reference: Reference<N>,
 ) -> f64 {
-    simd.run(
-        #[inline(always)]
-        move || match (cap.is_finite(), reference.cap.is_finite()) {
+    run!(simd, {
+        match (cap.is_finite(), reference.cap.is_finite()) {
             (false, false) => divergence_of::<_, N, false, false>(simd, row, log_sum_exp, cap, reference),
             (false, true) => divergence_of::<_, N, false, true>(simd, row, log_sum_exp, cap, reference),
             (true, false) => divergence_of::<_, N, true, false>(simd, row, log_sum_exp, cap, reference),
             (true, true) => divergence_of::<_, N, true, true>(simd, row, log_sum_exp, cap, reference),
-        },
-    )
+        }
+    })
 }
 
 fn divergence_of<S: Simd, N: Number, const CAP: bool, const REFERENCE_CAP: bool>(
@@ -372,27 +347,24 @@ fn divergence_of<S: Simd, N: Number, const CAP: bool, const REFERENCE_CAP: bool>
     cap: f32,
     reference: Reference<N>,
 ) -> f64 {
-    simd.run(
-        #[inline(always)]
-        move || {
-            let ((whole, rest), (other, other_rest)) =
-                (row.as_chunks::<LANES>(), reference.row[..row.len()].as_chunks::<LANES>());
-            let [log_sum_p, log_sum_q] = [log_sum_exp as f32, reference.log_sum_exp as f32];
-            let mut sum = simd.splat(0.0);
-            for (z, other) in whole.iter().zip(other) {
-                let log_p = logits::<_, N, CAP>(simd, z, cap) - simd.splat(log_sum_p);
-                let log_q = logits::<_, N, REFERENCE_CAP>(simd, other, reference.cap) - simd.splat(log_sum_q);
-                sum = log_q.exp().mul_add(log_q - log_p, sum);
-            }
-            let mut sum = f64::from(sum.sum());
-            for (z, other) in rest.iter().zip(other_rest) {
-                let log_p = capped(z.widen(), cap) - log_sum_p;
-                let log_q = capped(other.widen(), reference.cap) - log_sum_q;
-                sum += f64::from(log_q.exp() * (log_q - log_p));
-            }
-            sum
-        },
-    )
+    run!(simd, {
+        let ((whole, rest), (other, other_rest)) =
+            (row.as_chunks::<LANES>(), reference.row[..row.len()].as_chunks::<LANES>());
+        let [log_sum_p, log_sum_q] = [log_sum_exp as f32, reference.log_sum_exp as f32];
+        let mut sum = simd.splat(0.0);
+        for (z, other) in whole.iter().zip(other) {
+            let log_p = logits::<_, N, CAP>(simd, z, cap) - simd.splat(log_sum_p);
+            let log_q = logits::<_, N, REFERENCE_CAP>(simd, other, reference.cap) - simd.splat(log_sum_q);
+            sum = log_q.exp().mul_add(log_q - log_p, sum);
+        }
+        let mut sum = f64::from(sum.sum());
+        for (z, other) in rest.iter().zip(other_rest) {
+            let log_p = capped(z.widen(), cap) - log_sum_p;
+            let log_q = capped(other.widen(), reference.cap) - log_sum_q;
+            sum += f64::from(log_q.exp() * (log_q - log_p));
+        }
+        sum
+    })
 }
 
 /// The mean of a row's logits, capped.
@@ -402,52 +374,46 @@ pub(super) fn mean<N: Number>(row: &[N], cap: f32) -> f64 {
 
 /// Σ x·y of two rows.
 pub(super) fn dot<S: Simd, N: Number>(simd: S, x: &[N], y: &[N]) -> f32 {
-    simd.run(
-        #[inline(always)]
-        move || {
-            let ((x, x_rest), (y, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
-            let mut sum = simd.splat(0.0);
-            for (x, y) in x.iter().zip(y) {
-                sum = simd.read(x).mul_add(simd.read(y), sum);
-            }
-            let rest: f32 = x_rest.iter().zip(y_rest).map(|(x, y)| x.widen() * y.widen()).sum();
-            sum.sum() + rest
-        },
-    )
+    run!(simd, {
+        let ((x, x_rest), (y, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
+        let mut sum = simd.splat(0.0);
+        for (x, y) in x.iter().zip(y) {
+            sum = simd.read(x).mul_add(simd.read(y), sum);
+        }
+        let rest: f32 = x_rest.iter().zip(y_rest).map(|(x, y)| x.widen() * y.widen()).sum();
+        sum.sum() + rest
+    })
 }
 
 /// The k largest of a row, largest first, of equals the first: values as they stand, and places.
 pub(super) fn largest<S: Simd, N: Number>(simd: S, row: &[N], k: usize, found: &mut Vec<(f32, u32)>) {
-    simd.run(
-        #[inline(always)]
-        move || {
-            found.clear();
-            let offer = |i: usize, found: &mut Vec<(f32, u32)>| {
-                let x = row[i].widen();
-                if found.len() == k {
-                    if x <= found[k - 1].0 {
-                        return;
-                    }
-                    found.pop();
+    run!(simd, {
+        found.clear();
+        let offer = |i: usize, found: &mut Vec<(f32, u32)>| {
+            let x = row[i].widen();
+            if found.len() == k {
+                if x <= found[k - 1].0 {
+                    return;
                 }
-                let place = found.partition_point(|(known, _)| *known >= x);
-                found.insert(place, (x, i as u32));
-            };
-            let (whole, rest) = row.as_chunks::<LANES>();
-            let first = whole.len().min(k.div_ceil(LANES));
-            (0..first * LANES).for_each(|i| offer(i, found));
-            for (at, x) in whole.iter().enumerate().skip(first) {
-                // Before k are found the threshold is below everything.
-                let threshold = if found.len() == k { found[k - 1].0 } else { f32::NEG_INFINITY };
-                let mut above = simd.read(x).above(threshold);
-                while above != 0 {
-                    offer(at * LANES + above.trailing_zeros() as usize, found);
-                    above &= above - 1;
-                }
+                found.pop();
             }
-            (row.len() - rest.len()..row.len()).for_each(|i| offer(i, found));
-        },
-    );
+            let place = found.partition_point(|(known, _)| *known >= x);
+            found.insert(place, (x, i as u32));
+        };
+        let (whole, rest) = row.as_chunks::<LANES>();
+        let first = whole.len().min(k.div_ceil(LANES));
+        (0..first * LANES).for_each(|i| offer(i, found));
+        for (at, x) in whole.iter().enumerate().skip(first) {
+            // Before k are found the threshold is below everything.
+            let threshold = if found.len() == k { found[k - 1].0 } else { f32::NEG_INFINITY };
+            let mut above = simd.read(x).above(threshold);
+            while above != 0 {
+                offer(at * LANES + above.trailing_zeros() as usize, found);
+                above &= above - 1;
+            }
+        }
+        (row.len() - rest.len()..row.len()).for_each(|i| offer(i, found));
+    });
 }
 
 /// The least logit that both kinds of number have. An infinite one would make NaN of a block that has no other.
@@ -462,19 +428,16 @@ pub(super) fn outside<S: Simd, N: Number>(
     logits: &mut [N],
     log_sum_exp: f64,
 ) -> f64 {
-    simd.run(
-        #[inline(always)]
-        move || {
-            if ids.len() == logits.len() {
-                return 0.0;
-            }
-            for id in ids {
-                logits[*id as usize] = N::nearest(LEAST);
-            }
-            let sums = sums(simd, logits, cap);
-            // Where logits are capped, the least possible one is −cap.
-            let left_out = ids.len() as f64 * f64::from(-cap - sums.max).exp();
-            (sums.sum - left_out) * (f64::from(sums.max) - log_sum_exp).exp()
-        },
-    )
+    run!(simd, {
+        if ids.len() == logits.len() {
+            return 0.0;
+        }
+        for id in ids {
+            logits[*id as usize] = N::nearest(LEAST);
+        }
+        let sums = sums(simd, logits, cap);
+        // Where logits are capped, the least possible one is −cap.
+        let left_out = ids.len() as f64 * f64::from(-cap - sums.max).exp();
+        (sums.sum - left_out) * (f64::from(sums.max) - log_sum_exp).exp()
+    })
 }

@@ -255,32 +255,6 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn load(from: *const f32) -> Floats {
-        // SAFETY: the caller's promise.
-        unsafe { [read(from), read(from.add(HALF))] }
-    }
-
-    #[inline(always)]
-    unsafe fn load_first(from: *const f32, count: usize) -> Floats {
-        // SAFETY: the caller's promise; what the mask leaves out is not read.
-        unsafe {
-            [
-                _mm256_maskload_ps(from, first(count, 0)),
-                _mm256_maskload_ps(from.wrapping_add(HALF), first(count, HALF)),
-            ]
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn store(a: Floats, into: *mut f32) {
-        // SAFETY: the caller's promise.
-        unsafe {
-            _mm256_storeu_ps(into, a[0]);
-            _mm256_storeu_ps(into.add(HALF), a[1]);
-        }
-    }
-
-    #[inline(always)]
     unsafe fn store_first(a: Floats, into: *mut f32, count: usize) {
         for (i, a) in a.into_iter().enumerate() {
             // SAFETY: the caller's promise; what the mask leaves out is not written.
@@ -347,6 +321,11 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn as_floats(a: Integers) -> Floats {
         both!(a => _mm256_castsi256_ps(a))
+    }
+
+    #[inline(always)]
+    fn as_words(a: Floats) -> Integers {
+        both!(a => _mm256_castps_si256(a))
     }
 
     #[inline(always)]

@@ -138,24 +138,6 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn load(from: *const f32) -> __m512 {
-        // SAFETY: the caller's promise.
-        unsafe { _mm512_loadu_ps(from) }
-    }
-
-    #[inline(always)]
-    unsafe fn load_first(from: *const f32, count: usize) -> __m512 {
-        // SAFETY: the caller's promise.
-        unsafe { _mm512_maskz_loadu_ps(first(count), from) }
-    }
-
-    #[inline(always)]
-    unsafe fn store(a: __m512, into: *mut f32) {
-        // SAFETY: the caller's promise.
-        unsafe { _mm512_storeu_ps(into, a) }
-    }
-
-    #[inline(always)]
     unsafe fn store_first(a: __m512, into: *mut f32, count: usize) {
         // SAFETY: the caller's promise.
         unsafe { _mm512_mask_storeu_ps(into, first(count), a) }
@@ -238,6 +220,11 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn as_floats(a: __m512i) -> __m512 {
         intrinsic!(_mm512_castsi512_ps(a))
+    }
+
+    #[inline(always)]
+    fn as_words(a: __m512) -> __m512i {
+        intrinsic!(_mm512_castps_si512(a))
     }
 
     #[inline(always)]

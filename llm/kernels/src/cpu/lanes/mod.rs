@@ -14,6 +14,18 @@ macro_rules! intrinsic {
     };
 }
 
+/// What a block computes, compiled for the instructions ([`Simd::run`]). What it names moves into it; `return` leaves the
+/// block alone.
+macro_rules! run {
+    ($simd:expr, $body:block) => {
+        $simd.run(
+            #[inline(always)]
+            move || $body,
+        )
+    };
+}
+pub(super) use run;
+
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -148,37 +160,19 @@ pub(super) trait Make: Simd {
 
 impl<S: Simd> Make for S {}
 
-impl<S: Simd> Add for Lanes<S> {
-    type Output = Self;
-    #[inline(always)]
-    fn add(self, other: Self) -> Self {
-        Self(S::add(self.0, other.0))
-    }
+/// Operators, by the instructions' functions.
+macro_rules! operators {
+    ($($operator:ident::$function:ident),*) => {
+        $(impl<S: Simd> $operator for Lanes<S> {
+            type Output = Self;
+            #[inline(always)]
+            fn $function(self, other: Self) -> Self {
+                Self(S::$function(self.0, other.0))
+            }
+        })*
+    };
 }
-
-impl<S: Simd> Sub for Lanes<S> {
-    type Output = Self;
-    #[inline(always)]
-    fn sub(self, other: Self) -> Self {
-        Self(S::sub(self.0, other.0))
-    }
-}
-
-impl<S: Simd> Mul for Lanes<S> {
-    type Output = Self;
-    #[inline(always)]
-    fn mul(self, other: Self) -> Self {
-        Self(S::mul(self.0, other.0))
-    }
-}
-
-impl<S: Simd> Div for Lanes<S> {
-    type Output = Self;
-    #[inline(always)]
-    fn div(self, other: Self) -> Self {
-        Self(S::div(self.0, other.0))
-    }
-}
+operators!(Add::add, Sub::sub, Mul::mul, Div::div);
 
 impl<S: Simd> Lanes<S> {
     #[inline(always)]
@@ -324,6 +318,35 @@ pub trait Number: Copy + Send + Sync + 'static {
     }
 }
 
+/// How a kind of number is loaded and stored, by the instructions' functions.
+macro_rules! moves {
+    ($load:ident, $load_first:ident, $store:ident, $store_first:ident) => {
+        #[inline(always)]
+        unsafe fn load<S: Simd>(from: *const Self) -> Lanes<S> {
+            // SAFETY: the caller's promise.
+            Lanes(unsafe { S::$load(from.cast()) })
+        }
+
+        #[inline(always)]
+        unsafe fn load_first<S: Simd>(from: *const Self, count: usize) -> Lanes<S> {
+            // SAFETY: the caller's promise.
+            Lanes(unsafe { S::$load_first(from.cast(), count) })
+        }
+
+        #[inline(always)]
+        unsafe fn store<S: Simd>(lanes: Lanes<S>, into: *mut Self) {
+            // SAFETY: the caller's promise.
+            unsafe { S::$store(lanes.0, into.cast()) }
+        }
+
+        #[inline(always)]
+        unsafe fn store_first<S: Simd>(lanes: Lanes<S>, into: *mut Self, count: usize) {
+            // SAFETY: the caller's promise.
+            unsafe { S::$store_first(lanes.0, into.cast(), count) }
+        }
+    };
+}
+
 impl Number for f32 {
     const KIND: Kind = Kind::Float;
     const PER_WORD: usize = 1;
@@ -338,29 +361,7 @@ impl Number for f32 {
         x
     }
 
-    #[inline(always)]
-    unsafe fn load<S: Simd>(from: *const Self) -> Lanes<S> {
-        // SAFETY: the caller's promise.
-        Lanes(unsafe { S::load(from) })
-    }
-
-    #[inline(always)]
-    unsafe fn load_first<S: Simd>(from: *const Self, count: usize) -> Lanes<S> {
-        // SAFETY: the caller's promise.
-        Lanes(unsafe { S::load_first(from, count) })
-    }
-
-    #[inline(always)]
-    unsafe fn store<S: Simd>(lanes: Lanes<S>, into: *mut Self) {
-        // SAFETY: the caller's promise.
-        unsafe { S::store(lanes.0, into) }
-    }
-
-    #[inline(always)]
-    unsafe fn store_first<S: Simd>(lanes: Lanes<S>, into: *mut Self, count: usize) {
-        // SAFETY: the caller's promise.
-        unsafe { S::store_first(lanes.0, into, count) }
-    }
+    moves!(load, load_first, store, store_first);
 
     #[inline(always)]
     fn parts<S: Simd>() -> usize {
@@ -404,29 +405,7 @@ impl Number for bf16 {
         Self::from_f32(x)
     }
 
-    #[inline(always)]
-    unsafe fn load<S: Simd>(from: *const Self) -> Lanes<S> {
-        // SAFETY: the caller's promise.
-        Lanes(unsafe { S::load_bf16(from.cast()) })
-    }
-
-    #[inline(always)]
-    unsafe fn load_first<S: Simd>(from: *const Self, count: usize) -> Lanes<S> {
-        // SAFETY: the caller's promise.
-        Lanes(unsafe { S::load_first_bf16(from.cast(), count) })
-    }
-
-    #[inline(always)]
-    unsafe fn store<S: Simd>(lanes: Lanes<S>, into: *mut Self) {
-        // SAFETY: the caller's promise.
-        unsafe { S::store_bf16(lanes.0, into.cast()) }
-    }
-
-    #[inline(always)]
-    unsafe fn store_first<S: Simd>(lanes: Lanes<S>, into: *mut Self, count: usize) {
-        // SAFETY: the caller's promise.
-        unsafe { S::store_first_bf16(lanes.0, into.cast(), count) }
-    }
+    moves!(load_bf16, load_first_bf16, store_bf16, store_first_bf16);
 
     #[inline(always)]
     fn parts<S: Simd>() -> usize {

@@ -227,20 +227,6 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
-    unsafe fn load(from: *const f32) -> Floats {
-        // SAFETY: the caller's promise.
-        from_fn(|i| unsafe { vld1q_f32(from.add(QUARTER * i)) })
-    }
-
-    #[inline(always)]
-    unsafe fn store(a: Floats, into: *mut f32) {
-        for (i, a) in a.into_iter().enumerate() {
-            // SAFETY: the caller's promise.
-            unsafe { vst1q_f32(into.add(QUARTER * i), a) };
-        }
-    }
-
-    #[inline(always)]
     unsafe fn store_bf16(a: Floats, into: *mut u16) {
         let [a, b, c, d] = Self::bf16(a);
         // SAFETY: the caller's promise.
@@ -290,6 +276,11 @@ impl Simd for Neon {
     #[inline(always)]
     fn as_floats(a: Integers) -> Floats {
         a.map(floats)
+    }
+
+    #[inline(always)]
+    fn as_words(a: Floats) -> Integers {
+        a.map(words)
     }
 
     #[inline(always)]

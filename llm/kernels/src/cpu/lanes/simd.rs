@@ -67,23 +67,27 @@ pub trait Simd: Copy + Send + Sync + fmt::Debug + 'static {
 
     /// # Safety
     /// Sixteen numbers lie at `from`.
-    unsafe fn load(from: *const f32) -> Self::Floats;
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self::Floats {
+        // SAFETY: the caller's promise.
+        Self::as_floats(unsafe { Self::load_words(from.cast()) })
+    }
     /// The first `count` (at most sixteen) numbers at `from`, then zeros.
     ///
     /// # Safety
     /// `count` numbers lie at `from`.
     #[inline(always)]
     unsafe fn load_first(from: *const f32, count: usize) -> Self::Floats {
-        let mut numbers = [0.0; LANES];
-        // SAFETY: the caller's promise, and there is room for sixteen.
-        unsafe {
-            numbers.as_mut_ptr().copy_from_nonoverlapping(from, count.min(LANES));
-            Self::load(numbers.as_ptr())
-        }
+        // SAFETY: the caller's promise.
+        Self::as_floats(unsafe { Self::load_first_words(from.cast(), count) })
     }
     /// # Safety
     /// There is room for sixteen at `into`.
-    unsafe fn store(a: Self::Floats, into: *mut f32);
+    #[inline(always)]
+    unsafe fn store(a: Self::Floats, into: *mut f32) {
+        // SAFETY: the caller's promise.
+        unsafe { Self::store_words(Self::as_words(a), into.cast()) }
+    }
     /// # Safety
     /// There is room for `count`, at most sixteen, at `into`.
     #[inline(always)]
@@ -177,6 +181,8 @@ pub trait Simd: Copy + Send + Sync + fmt::Debug + 'static {
     fn count() -> Self::Integers;
     /// The words as f32, bit by bit.
     fn as_floats(a: Self::Integers) -> Self::Floats;
+    /// The f32 as words, bit by bit.
+    fn as_words(a: Self::Floats) -> Self::Integers;
     /// a + b.
     fn add_words(a: Self::Integers, b: Self::Integers) -> Self::Integers;
     /// The lower 32 bits of a · b.

@@ -7,14 +7,11 @@ use crate::cpu::rows::with_simd;
 
 /// A function of lanes at sixteen numbers.
 fn at<S: Simd>(simd: S, x: [f32; LANES], f: fn(Lanes<S>) -> Lanes<S>) -> [f32; LANES] {
-    simd.run(
-        #[inline(always)]
-        || {
-            let mut result = [0.0; LANES];
-            f(simd.read(&x)).write(&mut result);
-            result
-        },
-    )
+    run!(simd, {
+        let mut result = [0.0; LANES];
+        f(simd.read(&x)).write(&mut result);
+        result
+    })
 }
 
 /// Largest relative error over a range.

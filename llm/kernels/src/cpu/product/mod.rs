@@ -21,7 +21,7 @@ pub(super) use self::tiles::share;
 use self::tiles::{DEPTH, Tile, cuts, even_cuts, tiles};
 use super::amx::Amx;
 use super::factors::Factors;
-use super::lanes::{LANES, Lanes, Make, Number, Simd};
+use super::lanes::{LANES, Lanes, Make, Number, Simd, run};
 use super::line::{EMPTY, Line};
 use super::rows::{Rows, by_rows, optional, with_simd};
 use super::transpose::transposed;
@@ -296,53 +296,50 @@ impl<S: Simd, N: Number, O: Number> Task<S, N, O> {
         factors: [Factors; 2],
         between: Sums,
     ) {
-        self.simd.run(
-            #[inline(always)]
-            move || {
-                let simd = self.simd;
-                let (before, row_before) = between.before;
-                // Not zeroed and then filled by index: the compiler would call memset for each block.
-                let mut sums: [[Lanes<S>; H]; M] = array::from_fn(
-                    #[inline(always)]
-                    |m| {
-                        array::from_fn(
-                            #[inline(always)]
-                            |half| {
-                                // SAFETY: there is a tile's line per row of the block.
-                                unsafe { simd.load(before.add(m * row_before + half * LANES), LANES) }
-                            },
-                        )
-                    },
-                );
-                let [first, second] = factors;
-                // Not in a loop: the compiler would keep the sums in memory.
-                // SAFETY: the rows have these inputs, the tile their words.
-                unsafe {
-                    sums = accumulate::<S, N, M, H, 0>(simd, sums, &first);
-                    sums = accumulate::<S, N, M, H, 0>(simd, sums, &second);
-                }
-                if let Some(after) = between.after {
-                    for m in 0..M {
-                        for half in 0..H {
-                            // SAFETY: likewise.
-                            unsafe { sums[m][half].store(after.add(m * TILE + half * LANES), LANES) };
-                        }
-                    }
-                    return;
-                }
+        run!(self.simd, {
+            let simd = self.simd;
+            let (before, row_before) = between.before;
+            // Not zeroed and then filled by index: the compiler would call memset for each block.
+            let mut sums: [[Lanes<S>; H]; M] = array::from_fn(
+                #[inline(always)]
+                |m| {
+                    array::from_fn(
+                        #[inline(always)]
+                        |half| {
+                            // SAFETY: there is a tile's line per row of the block.
+                            unsafe { simd.load(before.add(m * row_before + half * LANES), LANES) }
+                        },
+                    )
+                },
+            );
+            let [first, second] = factors;
+            // Not in a loop: the compiler would keep the sums in memory.
+            // SAFETY: the rows have these inputs, the tile their words.
+            unsafe {
+                sums = accumulate::<S, N, M, H, 0>(simd, sums, &first);
+                sums = accumulate::<S, N, M, H, 0>(simd, sums, &second);
+            }
+            if let Some(after) = between.after {
                 for m in 0..M {
                     for half in 0..H {
-                        let output = outputs.start + half * LANES;
-                        let left = outputs.end.saturating_sub(output).min(LANES);
-                        // SAFETY: `out` and what is added have the row; no more than `left` numbers of it are touched.
-                        unsafe {
-                            let sum = self.added.to(simd, sums[m][half], row + m, output, left);
-                            sum.store(self.out.row(row + m).wrapping_add(output), left);
-                        }
+                        // SAFETY: likewise.
+                        unsafe { sums[m][half].store(after.add(m * TILE + half * LANES), LANES) };
                     }
                 }
-            },
-        );
+                return;
+            }
+            for m in 0..M {
+                for half in 0..H {
+                    let output = outputs.start + half * LANES;
+                    let left = outputs.end.saturating_sub(output).min(LANES);
+                    // SAFETY: `out` and what is added have the row; no more than `left` numbers of it are touched.
+                    unsafe {
+                        let sum = self.added.to(simd, sums[m][half], row + m, output, left);
+                        sum.store(self.out.row(row + m).wrapping_add(output), left);
+                    }
+                }
+            }
+        });
     }
 }
 
