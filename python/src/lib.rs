@@ -1,7 +1,7 @@
 //! `tokensieve._objectives`: the objectives as an extension of Python.
 //!
 //! Numbers go in and out through the buffer protocol. The Python half (`python/tokensieve/objectives.py`) turns arrays
-//! and tensors into buffers and has the documentation that users read; `_objectives.pyi` has the types.
+//! and tensors into buffers; `_objectives.pyi` has the types. Users read the documentation of both halves.
 
 mod column;
 mod definition;
@@ -23,7 +23,7 @@ mod _objectives {
     #[pymodule_export]
     use crate::training::Training;
 
-    /// The names of all presets.
+    /// The names of all preset objectives.
     #[pyfunction]
     fn names() -> Vec<&'static str> {
         presets::names().collect()

@@ -10,8 +10,8 @@ use tokensieve_objective::{
 
 use crate::{column::Column, definition, error::value_error, statistics};
 
-/// An objective over a training run.
-#[pyclass]
+/// An objective over a training run; `Objective` in `objectives.py` adds what takes arrays and tensors.
+#[pyclass(subclass)]
 pub(crate) struct Training {
     run: Run,
     tokens: Vec<TokenStats>,
@@ -53,50 +53,56 @@ impl Training {
         Ok(Self { run, tokens: Vec::new() })
     }
 
+    /// Its name.
     #[getter]
     fn name(&self) -> &str {
         self.objective().name()
     }
 
+    /// Which reference it compares with: base, mle, uniform, snapshot, oracle, reference or self; `None` if with none.
     #[getter]
     fn against(&self) -> Option<String> {
         self.objective().against().map(|against| against.to_string())
     }
 
+    /// Whether some tokens are pulled towards the reference distribution.
     #[getter]
     fn distills(&self) -> bool {
         self.objective().distills()
     }
 
-    /// Whether its pulls onto the reference lower the reverse divergence.
+    /// Whether pulls towards the reference q lower KL(p ‖ q) and not KL(q ‖ p).
     #[getter]
     fn reverse(&self) -> bool {
         self.objective().direction() == Direction::Reverse
     }
 
+    /// The temperature of the model's own prediction, where that is the reference.
     #[getter]
     fn temperature(&self) -> Option<f64> {
         self.objective().temperature()
     }
 
+    /// How many tokens of the reference distribution are kept, if it is truncated.
     #[getter]
     fn top_k(&self) -> Option<usize> {
         self.objective().top_k()
     }
 
-    /// Whether a token's pull follows from the token alone, and only the normaliser from the batch.
+    /// Whether a token's pull follows from the token alone, so that only the normaliser needs the whole batch.
     #[getter]
     fn is_local(&self) -> bool {
         self.objective().is_local()
     }
 
-    /// The names of the variables that it reads.
+    /// The variables that it reads, as expressions name them.
     #[getter]
     fn reads(&self) -> Vec<&'static str> {
         let read = Variable::ALL.iter().filter(|(variable, ..)| self.objective().reads(*variable));
         read.map(|(_, name, ..)| *name).collect()
     }
 
+    /// How many steps have been taken.
     #[getter]
     fn step(&self) -> u64 {
         self.run.step()
@@ -109,6 +115,7 @@ impl Training {
 
     /// One optimizer step. Into `results` go the pulls on label and reference, and ones for selected tokens; returned are the
     /// normaliser and the counts of tokens that are not masked, selected, and pulled.
+    #[pyo3(name = "_pulls")]
     fn pulls(
         &mut self,
         py: Python<'_>,
@@ -129,6 +136,7 @@ impl Training {
     }
 
     /// Every token's loss as it is written down, whose gradient its pulls are; into `result`.
+    #[pyo3(name = "_losses")]
     #[allow(clippy::needless_pass_by_value, reason = "pyo3 passes columns by value")]
     fn losses(
         &mut self,
@@ -150,17 +158,18 @@ impl Training {
     }
 
     /// Adds statistics of part of the corpus, before training.
+    #[pyo3(name = "_survey")]
     fn survey(&mut self, columns: &Bound<'_, PyDict>, vocabulary: Option<u32>) -> PyResult<()> {
         self.read(columns, vocabulary)?;
         self.run.survey(&self.tokens).map_err(|error| value_error(&error))
     }
 
-    /// What the run carries from step to step, as JSON.
+    /// What a run carries from step to step, as JSON for a checkpoint.
     fn state(&self) -> PyResult<String> {
         serde_json::to_string(&self.run.state()).map_err(|error| value_error(&error))
     }
 
-    /// Continues from a state.
+    /// Continues from what `state` returned.
     fn resume(&mut self, state: &str) -> PyResult<()> {
         let state = serde_json::from_str(state).map_err(|error| {
             PyValueError::new_err(format!("{error}: this is not a state that `Objective.state` returned"))

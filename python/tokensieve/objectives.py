@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tokensieve import _objectives
+from tokensieve._objectives import names, preset
 
 __all__ = ["Key", "Objective", "Pulls", "keys", "names", "preset"]
 
@@ -27,16 +28,6 @@ class Key:
     name: str
     default: str
     about: str
-
-
-def names() -> list[str]:
-    """The names of all preset objectives."""
-    return _objectives.names()
-
-
-def preset(name: str) -> str:
-    """The TOML table of a preset."""
-    return _objectives.preset(name)
 
 
 def keys() -> list[Key]:
@@ -66,7 +57,7 @@ class Pulls:
     """How many have a pull that is not zero."""
 
 
-class Objective:
+class Objective(_objectives.Training):
     """An objective, and its state over a training run: schedules, running quantiles, the corpus's thresholds.
 
     `definition` is a preset's name (`names()` lists them), a loss as an expression in p (`"-p^10"`, `"(1-p^0.5)/0.5"`),
@@ -74,59 +65,13 @@ class Objective:
     of the criterion `random`.
     """
 
-    def __init__(self, definition: str | Mapping[str, object], *, steps: int | None = None, seed: int = 0) -> None:
-        self._arguments = (dict(definition) if isinstance(definition, Mapping) else definition, steps, seed)
-        self._training = _objectives.Training(*self._arguments)
+    _arguments: tuple[str | dict[str, object], int | None, int]
 
-    @property
-    def name(self) -> str:
-        """Its name."""
-        return self._training.name
-
-    @property
-    def against(self) -> str | None:
-        """Which reference it compares with: base, mle, uniform, snapshot, oracle, reference or self; `None` if with
-        none."""
-        return self._training.against
-
-    @property
-    def distills(self) -> bool:
-        """Whether some tokens are pulled towards the reference distribution."""
-        return self._training.distills
-
-    @property
-    def reverse(self) -> bool:
-        """Whether pulls towards the reference q lower KL(p ‖ q) and not KL(q ‖ p)."""
-        return self._training.reverse
-
-    @property
-    def temperature(self) -> float | None:
-        """The temperature of the model's own prediction, where that is the reference."""
-        return self._training.temperature
-
-    @property
-    def top_k(self) -> int | None:
-        """How many tokens of the reference distribution are kept, if it is truncated."""
-        return self._training.top_k
-
-    @property
-    def is_local(self) -> bool:
-        """Whether a token's pull follows from the token alone, so that only the normaliser needs the whole batch."""
-        return self._training.is_local
-
-    @property
-    def reads(self) -> list[str]:
-        """The variables that it reads, as expressions name them."""
-        return self._training.reads
-
-    @property
-    def step(self) -> int:
-        """How many steps have been taken."""
-        return self._training.step
-
-    def explain(self) -> str:
-        """What it does, in words and formulas."""
-        return self._training.explain()
+    def __new__(cls, definition: str | Mapping[str, object], *, steps: int | None = None, seed: int = 0) -> Self:
+        arguments = (dict(definition) if isinstance(definition, Mapping) else definition, steps, seed)
+        objective = super().__new__(cls, *arguments)
+        objective._arguments = arguments
+        return objective
 
     def fresh(self) -> Objective:
         """The same objective, before its first step."""
@@ -194,7 +139,7 @@ class Objective:
         """`pulls` on a table of arrays."""
         count = len(columns["loss"])
         label, reference, selected = np.empty(count), np.empty(count), np.empty(count, np.uint8)
-        counts = self._training.pulls(columns, vocabulary, micro_batches, (label, reference, selected))
+        counts = self._pulls(columns, vocabulary, micro_batches, (label, reference, selected))
         return label, reference, selected.view(np.bool_), counts
 
     def losses(
@@ -207,20 +152,12 @@ class Objective:
         """Each token's loss as it is written down, whose gradient the pulls are; `cross_entropy` is that of the
         reference's prediction with the model's, 0 where there is none. Not divided by the normaliser."""
         result = np.empty(len(columns["loss"]))
-        self._training.losses(columns, vocabulary, selected.view(np.uint8), cross_entropy, result)
+        self._losses(columns, vocabulary, selected.view(np.uint8), cross_entropy, result)
         return result
 
     def survey(self, *, vocabulary: int | None = None, **statistics: Any) -> None:
         """Adds the statistics of part of the corpus, for a selection within the corpus: before the first step."""
-        self._training.survey(_columns(statistics), vocabulary)
-
-    def state(self) -> str:
-        """What a run carries from step to step, as JSON for a checkpoint."""
-        return self._training.state()
-
-    def resume(self, state: str) -> None:
-        """Continues from what `state` returned."""
-        self._training.resume(state)
+        self._survey(_columns(statistics), vocabulary)
 
     def __repr__(self) -> str:
         return f"Objective({self.name!r})"

@@ -166,7 +166,7 @@ impl Arguments {
             &mut say,
         )?;
         let paint = Paint::of_terminal(io::stdout().is_terminal());
-        tokensieve_base::output!("{}", summary(&found, &|row| coloured(row, paint))?)?;
+        tokensieve_base::output!("{}", summary(&found, &|row| coloured(row, paint)))?;
         self.write(&found)
     }
 

@@ -1,9 +1,6 @@
 //! The diagnosis for a terminal.
 
-use std::fmt::Write as _;
-
 use tokensieve_base::statistics::Estimate;
-use tokensieve_model::Result;
 
 use crate::defects::Defect;
 use crate::describe::Uncertainty;
@@ -22,69 +19,58 @@ const TOKENS: usize = 4;
 const WORTH_NAMING: f64 = 0.2;
 
 /// The diagnosis as text, a few screens long. `show` may add the whole text of a suspicious row.
-pub fn summary(diagnosis: &Diagnosis, show: &dyn Fn(&Suspicious) -> Option<String>) -> Result<String> {
-    let mut out = String::new();
-    write(&mut out, diagnosis, show).map_err(|error| tokensieve_model::Error::Run(error.to_string()))?;
-    Ok(out)
-}
-
-fn write(out: &mut String, of: &Diagnosis, show: &dyn Fn(&Suspicious) -> Option<String>) -> std::fmt::Result {
+pub fn summary(of: &Diagnosis, show: &dyn Fn(&Suspicious) -> Option<String>) -> String {
     let read = &of.read;
-    writeln!(
-        out,
-        "{} rows of {}: {} documents, {} tokens of which {} are predicted",
+    let mut out = format!(
+        "{} rows of {}: {} documents, {} tokens of which {} are predicted\n",
         read.rows, of.data, read.documents, read.tokens, read.predicted
-    )?;
-    defects(out, of)?;
-    classes(out, of)?;
-    noise(out, of)?;
+    );
+    out += &defects(of);
+    out += &classes(of);
+    out += &noise(of);
     if let Some(measured) = &of.measured {
-        bands(out, measured)?;
-        objectives(out, measured)?;
+        out += &bands(measured);
+        out += &objectives(measured);
     }
-    left_out(out, of)?;
-    race(out, of)?;
-    suspicious(out, &of.suspicious, show)?;
-    recommendation(out, of)
+    out += &left_out(of);
+    out += &race(of);
+    out += &suspicious(&of.suspicious, show);
+    out + &recommendation(of)
 }
 
-fn defects(out: &mut String, of: &Diagnosis) -> std::fmt::Result {
-    writeln!(out, "\nRows")?;
+fn defects(of: &Diagnosis) -> String {
+    let mut out = "\nRows\n".to_owned();
     if of.findings.is_empty() {
-        writeln!(
-            out,
-            "  nothing found: no duplicates, leaked answers, untrainable rows or marks of templates"
-        )?;
+        out += "  nothing found: no duplicates, leaked answers, untrainable rows or marks of templates\n";
     }
     for defect in Defect::ALL {
         let own: Vec<_> = of.findings.iter().filter(|finding| finding.defect == defect).collect();
         if let Some(first) = own.first() {
-            writeln!(out, "  {}: {}; row {}: {}", defect.about(), own.len(), first.row, first.what)?;
+            out += &format!("  {}: {}; row {}: {}\n", defect.about(), own.len(), first.row, first.what);
             if own.len() > 1 {
                 let rows: Vec<String> =
                     own.iter().take(NAMED).map(|finding| finding.row.to_string()).collect();
                 let more = if own.len() > NAMED { ", …" } else { "" };
-                writeln!(out, "    rows {}{more}", rows.join(", "))?;
+                out += &format!("    rows {}{more}\n", rows.join(", "));
             }
         }
     }
-    Ok(())
+    out
 }
 
-fn classes(out: &mut String, of: &Diagnosis) -> std::fmt::Result {
-    writeln!(out, "\nTokens            count   mean p  accuracy    loss  median   90 %  entropy")?;
+fn classes(of: &Diagnosis) -> String {
+    let mut out = "\nTokens            count   mean p  accuracy    loss  median   90 %  entropy\n".to_owned();
     for row in &of.classes {
         let [median, high] = row.loss_quantiles;
-        writeln!(
-            out,
-            "  {:<13} {:>8}   {:>6.3}    {:>6.3}  {:>6.3}  {median:>6.3} {high:>6.3}   {:>6.3}",
+        out += &format!(
+            "  {:<13} {:>8}   {:>6.3}    {:>6.3}  {:>6.3}  {median:>6.3} {high:>6.3}   {:>6.3}\n",
             row.class, row.tokens, row.mean_p, row.accuracy, row.loss, row.entropy
-        )?;
+        );
     }
     if let Some(found) = &of.uncertainty {
-        writeln!(out, "  {}", uncertainty(found))?;
+        out += &format!("  {}\n", uncertainty(found));
     }
-    Ok(())
+    out
 }
 
 /// Epistemic uncertainty in a sentence.
@@ -102,20 +88,17 @@ pub(crate) fn uncertainty(found: &Uncertainty) -> String {
     )
 }
 
-fn noise(out: &mut String, of: &Diagnosis) -> std::fmt::Result {
+fn noise(of: &Diagnosis) -> String {
     if of.noise.is_empty() {
-        return Ok(());
+        return String::new();
     }
-    writeln!(out, "\nLabels that contradict the model where it is sure")?;
+    let mut out = "\nLabels that contradict the model where it is sure\n".to_owned();
     for (class, noise) in &of.noise {
         let Estimate { value, low, high, .. } = noise.share;
         let [value, low, high] = [value, low, high].map(|share| 100.0 * share);
-        writeln!(out, "  {class:<8} {value:.1} % [{low:.1}, {high:.1}]: {}", trust(noise))?;
+        out += &format!("  {class:<8} {value:.1} % [{low:.1}, {high:.1}]: {}\n", trust(noise));
     }
-    writeln!(
-        out,
-        "  an upper bound for wrong labels there: it counts what the model is sure of and mistaken in"
-    )
+    out + "  an upper bound for wrong labels there: it counts what the model is sure of and mistaken in\n"
 }
 
 /// How far a noise estimate is trusted.
@@ -145,24 +128,22 @@ pub(crate) fn moment(measured: &Measurement) -> String {
     }
 }
 
-fn bands(out: &mut String, measured: &Measurement) -> std::fmt::Result {
-    writeln!(
-        out,
-        "\nBands of the label's probability, {}: part of plain training's gain on held-out NLL, and of its noise",
+fn bands(measured: &Measurement) -> String {
+    let mut out = format!(
+        "\nBands of the label's probability, {}: part of plain training's gain on held-out NLL, and of its noise\n",
         moment(measured)
-    )?;
+    );
     for band in &measured.bands {
         let (low, high) = band.p;
         let share = &band.shares[Measure::Nll as usize];
         let noise = share.noise.map_or("not clear".to_owned(), |noise| format!("{:.1} %", 100.0 * noise));
-        writeln!(
-            out,
-            "  p {low:.4} … {high:.4}  {:>7} tokens  gain {:<28} noise {noise}",
+        out += &format!(
+            "  p {low:.4} … {high:.4}  {:>7} tokens  gain {:<28} noise {noise}\n",
             band.tokens,
             percent(share.gain)
-        )?;
+        );
     }
-    Ok(())
+    out
 }
 
 /// A gain with its verdict.
@@ -174,38 +155,37 @@ pub(crate) fn verdict(gain: &Gain) -> &'static str {
     }
 }
 
-fn objectives(out: &mut String, measured: &Measurement) -> std::fmt::Result {
+fn objectives(measured: &Measurement) -> String {
+    let mut out = String::new();
     for measure in Measure::PREDICTED {
-        writeln!(
-            out,
-            "\nGain of a first step beside plain training's, {}, measured by held-out {}",
+        out += &format!(
+            "\nGain of a first step beside plain training's, {}, measured by held-out {}\n",
             moment(measured),
             measure.name()
-        )?;
+        );
         let mut rows: Vec<_> = measured.objectives.iter().collect();
         let value = |row: &ObjectiveRow| row.gains[measure as usize].value();
         rows.sort_by(|a, b| value(b).total_cmp(&value(a)));
         for row in rows {
             let gain = &row.gains[measure as usize];
             let coarse = 100.0 * row.unresolved;
-            writeln!(
-                out,
-                "  {:<18} {:<28} {:<10} bands leave {coarse:.1} % out",
+            out += &format!(
+                "  {:<18} {:<28} {:<10} bands leave {coarse:.1} % out\n",
                 row.objective,
                 percent(gain.relative),
                 verdict(gain)
-            )?;
+            );
         }
     }
-    Ok(())
+    out
 }
 
-fn left_out(out: &mut String, of: &Diagnosis) -> std::fmt::Result {
-    if !of.left_out.is_empty() {
-        let names: Vec<&str> = of.left_out.iter().map(|left| left.preset.as_str()).collect();
-        writeln!(out, "  not compared: {} (--json and --html say why)", names.join(", "))?;
+fn left_out(of: &Diagnosis) -> String {
+    if of.left_out.is_empty() {
+        return String::new();
     }
-    Ok(())
+    let names: Vec<&str> = of.left_out.iter().map(|left| left.preset.as_str()).collect();
+    format!("  not compared: {} (--json and --html say why)\n", names.join(", "))
 }
 
 /// What a race is about.
@@ -231,31 +211,27 @@ pub(crate) fn difference(of: &Difference) -> String {
     format!("{value} {verdict}")
 }
 
-fn race(out: &mut String, of: &Diagnosis) -> std::fmt::Result {
-    let Some(race) = &of.race else { return Ok(()) };
-    writeln!(out, "\nRace, {}", race_about(race))?;
+fn race(of: &Diagnosis) -> String {
+    let Some(race) = &of.race else { return String::new() };
+    let mut out = format!("\nRace, {}\n", race_about(race));
     for row in &race.rows {
         let found = match &row.beside_plain {
             None => row.held_out.map(|score| format!("{score:.4}")),
             Some(beside) => beside.each_ref().map(difference),
         };
         let [likelihood, probability, accuracy] = found;
-        writeln!(
-            out,
-            "  {:<18} {:>4} steps  log-likelihood {likelihood}, probability {probability}, accuracy {accuracy}",
+        out += &format!(
+            "  {:<18} {:>4} steps  log-likelihood {likelihood}, probability {probability}, accuracy {accuracy}\n",
             row.objective, row.steps
-        )?;
+        );
     }
-    writeln!(out, "  {}", race.verdict())
+    out + &format!("  {}\n", race.verdict())
 }
 
-fn suspicious(
-    out: &mut String,
-    rows: &[Suspicious],
-    show: &dyn Fn(&Suspicious) -> Option<String>,
-) -> std::fmt::Result {
+fn suspicious(rows: &[Suspicious], show: &dyn Fn(&Suspicious) -> Option<String>) -> String {
+    let mut out = String::new();
     if !rows.is_empty() {
-        writeln!(out, "\nMost suspicious rows, by the expected number of wrong labels")?;
+        out += "\nMost suspicious rows, by the expected number of wrong labels\n";
     }
     for row in rows {
         let mut tokens: Vec<_> =
@@ -266,33 +242,32 @@ fn suspicious(
             format!("{:?} (model: {best:?})", token.text)
         });
         let parts: Vec<String> = row.defects.iter().cloned().chain(shown).collect();
-        writeln!(out, "  row {:<6} {:>5.2}  {}", row.row, row.wrong, parts.join(", "))?;
-        out.push_str(&show(row).unwrap_or_default());
+        out += &format!("  row {:<6} {:>5.2}  {}\n", row.row, row.wrong, parts.join(", "));
+        out += &show(row).unwrap_or_default();
     }
-    Ok(())
+    out
 }
 
-fn recommendation(out: &mut String, of: &Diagnosis) -> std::fmt::Result {
+fn recommendation(of: &Diagnosis) -> String {
     let chosen = &of.recommendation;
-    writeln!(out, "\nRecommendation: `{}`, {}", chosen.objective, chosen.because)?;
+    let mut out = format!("\nRecommendation: `{}`, {}\n", chosen.objective, chosen.because);
     if chosen.expected.is_some() {
-        let gain = percent(chosen.expected);
-        writeln!(
-            out,
-            "  expected gain of a first step over plain training, by held-out {}: {gain}",
-            chosen.measure.name()
-        )?;
+        out += &format!(
+            "  expected gain of a first step over plain training, by held-out {}: {}\n",
+            chosen.measure.name(),
+            percent(chosen.expected)
+        );
     }
     if !chosen.indistinguishable.is_empty() {
-        writeln!(out, "  indistinguishable from it: {}", chosen.indistinguishable.join(", "))?;
+        out += &format!("  indistinguishable from it: {}\n", chosen.indistinguishable.join(", "));
     }
     for why in &chosen.would_change {
-        writeln!(out, "  would change it: {why}")?;
+        out += &format!("  would change it: {why}\n");
     }
     let seconds: f64 = of.seconds.iter().map(|(_, seconds)| seconds).sum();
     let parts: Vec<String> =
         of.seconds.iter().map(|(phase, seconds)| format!("{phase} {seconds:.1}")).collect();
-    writeln!(out, "\n{seconds:.1} s: {}", parts.join(", "))
+    out + &format!("\n{seconds:.1} s: {}\n", parts.join(", "))
 }
 
 #[cfg(test)]
@@ -301,8 +276,7 @@ mod tests {
 
     #[test]
     fn the_summary_says_what_was_found_and_what_to_do() {
-        let text =
-            summary(&Diagnosis::example(), &|row| Some(format!("row {} in colours\n", row.row))).unwrap();
+        let text = summary(&Diagnosis::example(), &|row| Some(format!("row {} in colours\n", row.row)));
         for wanted in [
             "3 rows of <d>: 2 documents, 20 tokens of which 9 are predicted",
             "answers in the prompt, which the model learns to copy: 1; row 1: the prompt contains",

@@ -2,7 +2,6 @@
 
 use std::str::FromStr;
 
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use tokensieve_model::text::{Conversation, FIELDS, Message, Scores, Span, Weights, trained_turns};
@@ -37,8 +36,7 @@ use tokensieve_model::text::{Conversation, FIELDS, Message, Scores, Span, Weight
 /// - `tools`: a list of JSON schemas, or that list as JSON text, passed to the chat template.
 ///
 /// The [`FIELDS`] of a message are passed to the chat template as well; a message with `tool_calls` needs no text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// `OpenAI`'s `messages`.
     Messages,

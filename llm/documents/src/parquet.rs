@@ -19,7 +19,22 @@ const COMPRESSIONS: &str = "snappy, gzip, zstd, uncompressed";
 
 /// Passes the rows of a file to `take`.
 pub(super) fn rows(path: &Path, take: &mut OnRow) -> Result<()> {
-    let wrong = |error: parquet::errors::ParquetError| {
+    let input = File::open(path).map_err(Error::io(path))?;
+    let reader = guarded(path, || SerializedFileReader::new(input))?;
+    let mut rows = guarded(path, || reader.get_row_iter(None))?;
+    for number in 1.. {
+        let Some(row) = guarded(path, || rows.next().transpose())? else { break };
+        if take(number, object(&row, format::reads_row_key, format::reads_nested_key))?.is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// What the reader returns, which panics on some damaged files.
+fn guarded<T>(path: &Path, read: impl FnOnce() -> parquet::errors::Result<T>) -> Result<T> {
+    let found = caught(read).ok_or_else(|| Error::file(path, "is a damaged Parquet file"))?;
+    found.map_err(|error| {
         let what = error.to_string();
         // The reader's message for a compression that was disabled at compile time.
         match what.split_once("feature at compile time: ") {
@@ -29,32 +44,7 @@ pub(super) fn rows(path: &Path, take: &mut OnRow) -> Result<()> {
             ),
             None => Error::file(path, what),
         }
-    };
-    let input = File::open(path).map_err(Error::io(path))?;
-    // The reader panics on some damaged files.
-    let guarded = |body: &mut dyn FnMut() -> parquet::errors::Result<Option<Row>>| {
-        caught(body).ok_or_else(|| Error::file(path, "is a damaged Parquet file"))?.map_err(wrong)
-    };
-    let mut reader = None;
-    let mut input = Some(input);
-    guarded(&mut || {
-        reader = input.take().map(SerializedFileReader::new).transpose()?;
-        Ok(None)
-    })?;
-    let Some(reader) = reader else { return Ok(()) };
-    let mut rows = None;
-    guarded(&mut || {
-        rows = Some(reader.get_row_iter(None)?);
-        Ok(None)
-    })?;
-    let Some(mut rows) = rows else { return Ok(()) };
-    for number in 1.. {
-        let Some(row) = guarded(&mut || rows.next().transpose())? else { break };
-        if take(number, object(&row, format::reads_row_key, format::reads_nested_key))?.is_break() {
-            break;
-        }
-    }
-    Ok(())
+    })
 }
 
 /// Whether any format reads a key.

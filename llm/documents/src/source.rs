@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
 use tokensieve_data::Catalogue;
 
 use crate::format::Format;
@@ -32,8 +31,7 @@ pub struct DataSource {
 }
 
 /// What to do with a document that is too long.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Truncate {
     /// Treat its row as a bad row.
     #[default]

@@ -114,16 +114,12 @@ impl<'a> Run<'a> {
         let Some(Writer { log, .. }) = &mut self.writer else { return Ok(()) };
         log.step(&log::Step {
             step: self.state.step,
-            loss: report.loss,
-            nll: report.nll,
-            tokens: report.tokens,
-            selected: report.selected,
+            report: &report,
             lr,
             gradient_norm: norm,
             read: batch.iter().map(|document| document.tokens.len()).sum(),
             seconds: start.elapsed().as_secs_f64(),
             peak_device_bytes: memory::peak_device_bytes(self.model.device()),
-            phases: &report.phases,
         })?;
         let tokens = report.records.iter().map(|record| (record.label, record.selected));
         log.selection(self.state.step, tokens, |token| self.tokenizer.text_of(token))

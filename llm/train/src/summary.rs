@@ -1,13 +1,11 @@
 //! The last lines of a run.
 
 use std::fmt;
-use std::path::PathBuf;
 
 use crate::checkpoint::State;
 use crate::config::Config;
 use crate::log::Totals;
 use tokensieve_kernels::memory;
-use tokensieve_model::Precision;
 
 /// Why a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,90 +18,63 @@ pub enum Ending {
     Interrupted,
 }
 
-/// The end of a run, in numbers.
-#[derive(Clone, Debug, PartialEq)]
+/// The end of a run, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
     /// Why it ended.
     pub ending: Ending,
-    /// Steps done, of how many.
-    pub steps: [u64; 2],
-    /// Sums over this process' steps.
-    pub totals: Totals,
-    /// Peak memory.
-    pub peak_bytes: Option<u64>,
-    /// Peak memory on the device; `None` on the CPU.
-    pub peak_device_bytes: Option<u64>,
-    /// Folder of the results.
-    pub out: PathBuf,
-    /// Whether an adapter was trained.
-    pub adapter: bool,
-    /// Best NLL for early stopping.
-    pub best: Option<f64>,
-    /// The base model.
-    pub model: String,
-    /// How it is held.
-    pub precision: Precision,
+    text: String,
 }
 
 impl Summary {
     pub(super) fn new(ending: Ending, config: &Config, state: &State, totals: Totals) -> Self {
-        Self {
-            ending,
-            steps: [state.step, state.steps],
-            totals,
-            peak_bytes: memory::peak_bytes(),
-            peak_device_bytes: memory::peak_device_bytes(config.model.device),
-            out: config.train.out.clone(),
-            adapter: config.lora.is_some(),
-            best: state.progress.map(|(best, _)| best),
-            model: config.model.source.clone(),
-            precision: config.model.precision,
+        let (done, all, out) = (state.step, state.steps, config.train.out.display());
+        let mut text = match ending {
+            Ending::Complete => format!("all {all} steps done\n"),
+            Ending::Converged => {
+                format!("stopped after step {done} of {all}: early stopping found no progress\n")
+            }
+            Ending::Interrupted => format!("interrupted after step {done} of {all}\n"),
+        };
+        let Totals { steps, read, seconds, losses, nlls } = totals;
+        if let (Some([first, last]), Some([nll_first, nll_last])) = (losses, nlls) {
+            text += &format!("loss        {first:.4} → {last:.4}   (nll {nll_first:.4} → {nll_last:.4})\n");
+            text +=
+                &format!("speed       {:.0} tokens/s over {steps} steps\n", read as f64 / seconds.max(1e-9));
         }
+        if let Some((best, _)) = state.progress.filter(|(best, _)| best.is_finite()) {
+            text += &format!("best nll    {best:.4}, in {out}/best\n");
+        }
+        if let Some(peak) = memory::peak_bytes() {
+            text += &format!("peak memory {:.2} GiB\n", memory::gib(peak));
+        }
+        if let Some(peak) = memory::peak_device_bytes(config.model.device) {
+            text += &format!("on device   {:.2} GiB\n", memory::gib(peak));
+        }
+        text += &format!("curve       {out}/metrics.jsonl\n");
+        let (model, precision) = (&config.model.source, config.model.precision);
+        if ending == Ending::Interrupted {
+            text += "continue    run the same command again";
+        } else if config.lora.is_none() {
+            text += &format!("model       {out}/model");
+        } else {
+            text += &format!("adapter     {out}/adapter\n");
+            // Of weights in four bits the adapter corrects these, not whole ones.
+            text += &if precision.nf4 {
+                let name = precision.name();
+                format!(
+                    "next        tokensieve chat --model {model} --adapter {out}/adapter --precision {name}"
+                )
+            } else {
+                format!("next        tokensieve merge {model} {out}/adapter {out}/merged")
+            };
+        }
+        Self { ending, text }
     }
 }
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [done, all] = self.steps;
-        let out = self.out.display();
-        match self.ending {
-            Ending::Complete => writeln!(f, "all {all} steps done")?,
-            Ending::Converged => {
-                writeln!(f, "stopped after step {done} of {all}: early stopping found no progress")?;
-            }
-            Ending::Interrupted => writeln!(f, "interrupted after step {done} of {all}")?,
-        }
-        let Totals { steps, read, seconds, losses, nlls } = self.totals;
-        if let (Some([first, last]), Some([nll_first, nll_last])) = (losses, nlls) {
-            writeln!(f, "loss        {first:.4} → {last:.4}   (nll {nll_first:.4} → {nll_last:.4})")?;
-            writeln!(f, "speed       {:.0} tokens/s over {steps} steps", read as f64 / seconds.max(1e-9))?;
-        }
-        if let Some(best) = self.best.filter(|best| best.is_finite()) {
-            writeln!(f, "best nll    {best:.4}, in {out}/best")?;
-        }
-        if let Some(peak) = self.peak_bytes {
-            writeln!(f, "peak memory {:.2} GiB", memory::gib(peak))?;
-        }
-        if let Some(peak) = self.peak_device_bytes {
-            writeln!(f, "on device   {:.2} GiB", memory::gib(peak))?;
-        }
-        writeln!(f, "curve       {out}/metrics.jsonl")?;
-        match (self.ending, self.adapter) {
-            (Ending::Interrupted, _) => write!(f, "continue    run the same command again"),
-            (_, true) => {
-                writeln!(f, "adapter     {out}/adapter")?;
-                match self.precision {
-                    // The adapter corrects these weights, not whole ones.
-                    Precision { nf4: true, .. } => write!(
-                        f,
-                        "next        tokensieve chat --model {} --adapter {out}/adapter --precision {}",
-                        self.model,
-                        self.precision.name()
-                    ),
-                    _ => write!(f, "next        tokensieve merge {} {out}/adapter {out}/merged", self.model),
-                }
-            }
-            (_, false) => write!(f, "model       {out}/model"),
-        }
+        f.write_str(&self.text)
     }
 }

@@ -1,7 +1,5 @@
 //! Several processes begin one run: all from the same configuration, model and data, and from the same checkpoint.
 
-use std::str::from_utf8;
-
 use tokensieve_model::{Error, Model, Result};
 use tokensieve_processes::Group;
 
@@ -19,8 +17,9 @@ pub(super) fn begin(
     found: Option<Found>,
 ) -> Result<Option<Found>> {
     let Some(group) = group else { return Ok(found) };
-    let all = group.gather(identity(new).join("\n").as_bytes()).map_err(Error::other)?;
-    differences(&all)?;
+    for (what, own) in identity(new) {
+        same(&what, &group.gather(own.as_bytes()).map_err(Error::other)?)?;
+    }
     let step = found.as_ref().map(|found| found.state.step.to_le_bytes().to_vec());
     let step = group.broadcast(&step.unwrap_or_default()).map_err(Error::other)?;
     match step.try_into() {
@@ -29,34 +28,25 @@ pub(super) fn begin(
     }
 }
 
-/// What all processes of a run have in common: names and values.
-fn identity(state: &State) -> Vec<String> {
+/// What all processes of a run have in common: names and values. The configuration comes before what it names.
+fn identity(state: &State) -> Vec<(String, &str)> {
     let mut all = vec![
-        format!("version\t{}", env!("CARGO_PKG_VERSION")),
-        format!("configuration\t{}", state.config),
-        format!("model\t{}", state.model),
+        ("version".to_owned(), env!("CARGO_PKG_VERSION")),
+        ("configuration".to_owned(), state.config.as_str()),
+        ("model".to_owned(), state.model.as_str()),
     ];
-    all.extend(state.data.iter().map(|(name, hash)| format!("data set `{name}`\t{hash}")));
-    all.extend(state.reference.iter().map(|hash| format!("reference\t{hash}")));
+    all.extend(state.data.iter().map(|(name, hash)| (format!("data set `{name}`"), hash.as_str())));
+    all.extend(state.reference.iter().map(|hash| ("reference".to_owned(), hash.as_str())));
     all
 }
 
-/// Refuses processes of which one is not what process 0 is.
-fn differences(all: &[Vec<u8>]) -> Result<()> {
-    let lines =
-        |bytes: &[u8]| from_utf8(bytes).unwrap_or_default().lines().map(str::to_owned).collect::<Vec<_>>();
-    let first = lines(&all[0]);
-    for (rank, other) in all.iter().enumerate() {
-        let other = lines(other);
-        let differs = |line: &&String| !other.contains(line);
-        if let Some(line) = first.iter().find(differs) {
-            let name = line.split('\t').next().unwrap_or_default();
-            let what =
-                format!("process {rank} has another {name} than process 0: all must have the same files");
-            return Err(Error::Run(what));
-        }
-    }
-    Ok(())
+/// Refuses processes of which one has something else than process 0.
+fn same(what: &str, all: &[Vec<u8>]) -> Result<()> {
+    let differs = all.iter().position(|other| *other != all[0]);
+    differs.map_or(Ok(()), |rank| {
+        let what = format!("process {rank} has another {what} than process 0: all must have the same files");
+        Err(Error::Run(what))
+    })
 }
 
 #[cfg(test)]
@@ -65,9 +55,9 @@ mod tests {
 
     #[test]
     fn the_process_that_differs_is_named_and_what_differs() {
-        let of = |model: &str| format!("version\t1\nmodel\t{model}").into_bytes();
-        assert!(differences(&[of("a"), of("a"), of("a")]).is_ok());
-        let error = differences(&[of("a"), of("a"), of("b")]).unwrap_err().to_string();
+        let models = |all: [&str; 3]| same("model", &all.map(|model| model.as_bytes().to_vec()));
+        assert!(models(["a", "a", "a"]).is_ok());
+        let error = models(["a", "a", "b"]).unwrap_err().to_string();
         assert_eq!(error, "process 2 has another model than process 0: all must have the same files");
     }
 }

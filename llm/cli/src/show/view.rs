@@ -1,7 +1,5 @@
 //! Documents with tokens coloured by a measure of uncertainty, or a table of all measures.
 
-use std::fmt::Write as _;
-
 use clap::ValueEnum;
 
 use super::paint::{Depth, Paint, styled};
@@ -84,7 +82,7 @@ impl<'a> View<'a> {
         let mut out = self.legend(depth);
         for document in self.documents {
             let predicted = document.tokens.iter().filter(|token| token.response).count();
-            let _ = writeln!(out, "\n\x1b[1mrow {}: {predicted} response tokens\x1b[0m", document.row);
+            out += &format!("\n\x1b[1mrow {}: {predicted} response tokens\x1b[0m\n", document.row);
             for token in &document.tokens {
                 let style = self.share(token).map_or("2".to_owned(), |share| colour(share, depth));
                 styled(&token.text, &style, &mut out);
@@ -106,7 +104,7 @@ impl<'a> View<'a> {
             styled(" ", &colour(f32::from(step) / 10.0, depth), &mut out);
         }
         if self.by != By::Selected {
-            let _ = write!(out, " at least {:.3} nats", self.darkest);
+            out += &format!(" at least {:.3} nats", self.darkest);
         }
         out + "; the prompt is dim\n"
     }
@@ -118,15 +116,12 @@ impl<'a> View<'a> {
             "row\tposition\ttext\tepistemic\taleatoric\ttotal\tloss\tentropy\tselected\n".to_owned();
         for document in self.documents {
             for (position, token) in document.tokens.iter().enumerate().filter(|(_, token)| token.response) {
-                let _ = write!(out, "{}\t{position}\t{:?}", document.row, token.text);
+                out += &format!("{}\t{position}\t{:?}", document.row, token.text);
                 for by in columns {
-                    let _ = match value(token, by) {
-                        Some(value) => write!(out, "\t{value:.4}"),
-                        None => write!(out, "\t"),
-                    };
+                    out += &value(token, by).map_or("\t".to_owned(), |value| format!("\t{value:.4}"));
                 }
-                let _ =
-                    writeln!(out, "\t{}", u8::from(token.loss.is_some_and(|loss| loss >= self.threshold)));
+                let selected = token.loss.is_some_and(|loss| loss >= self.threshold);
+                out += &format!("\t{}\n", u8::from(selected));
             }
         }
         out

@@ -6,4 +6,4 @@ mod record;
 
 pub use file::{Reader, Writer};
 pub use header::{DropoutSettings, HashedPath, Header, MaskScope, PosteriorSettings, PromptDropout};
-pub use record::{DocumentRecord, StandardErrors, TokenRecord};
+pub use record::{DocumentRecord, Measures, TokenRecord};

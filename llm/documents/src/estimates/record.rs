@@ -50,19 +50,36 @@ pub struct TokenRecord {
     pub reverse_mi: Option<f32>,
     /// Monte-Carlo standard errors of the five measures before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub se: Option<StandardErrors>,
+    pub se: Option<Measures<f32>>,
     /// The most probable tokens: text and probability.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub top: Vec<(String, f32)>,
 }
 
-/// Monte-Carlo standard errors.
+/// The five measures of uncertainty, in nats, or something of each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "each field has the name of its measure")]
-pub struct StandardErrors {
-    pub total: f32,
-    pub aleatoric: f32,
-    pub epistemic: f32,
-    pub pairwise_kl: f32,
-    pub reverse_mi: f32,
+pub struct Measures<T = f64> {
+    /// Entropy of the mean prediction.
+    pub total: T,
+    /// Mean entropy of the predictions.
+    pub aleatoric: T,
+    /// Their difference.
+    pub epistemic: T,
+    /// Mean KL divergence between predictions.
+    pub pairwise_kl: T,
+    /// Mean KL divergence from the mean prediction to each.
+    pub reverse_mi: T,
+}
+
+impl<T> Measures<T> {
+    /// What becomes of each of them.
+    pub fn map<U>(self, of: impl Fn(T) -> U) -> Measures<U> {
+        Measures {
+            total: of(self.total),
+            aleatoric: of(self.aleatoric),
+            epistemic: of(self.epistemic),
+            pairwise_kl: of(self.pairwise_kl),
+            reverse_mi: of(self.reverse_mi),
+        }
+    }
 }

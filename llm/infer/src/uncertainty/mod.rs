@@ -32,6 +32,6 @@ pub use budget::Budget;
 pub use estimate::{ALTERNATIVES, Documents, Estimate, Work, estimate};
 pub use posterior::Posterior;
 pub use record::Recorder;
-pub use spread::{Measures, Spread, Sums};
+pub use spread::{Spread, Sums};
 pub use table::{is_table, write_table};
-pub use tokensieve_documents::estimates::DropoutSettings;
+pub use tokensieve_documents::estimates::{DropoutSettings, Measures};

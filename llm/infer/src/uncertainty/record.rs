@@ -1,9 +1,9 @@
 //! Turns estimates into the records of a file.
 
 use super::estimate::Estimate;
-use super::spread::{Measures, Spread};
+use super::spread::Spread;
 use tokensieve_documents::Class;
-use tokensieve_documents::estimates::{DocumentRecord, StandardErrors, TokenRecord};
+use tokensieve_documents::estimates::{DocumentRecord, TokenRecord};
 use tokensieve_model::Document;
 use tokensieve_model::Error;
 use tokensieve_model::Result;
@@ -53,18 +53,8 @@ impl<'a> Recorder<'a> {
             token.epistemic = Some(value.epistemic as f32);
             token.pairwise_kl = Some(value.pairwise_kl as f32);
             token.reverse_mi = Some(value.reverse_mi as f32);
-            token.se = error.map(standard_errors);
+            token.se = error.map(|error| error.map(|x| x as f32));
         }
         Ok(())
-    }
-}
-
-fn standard_errors(of: Measures) -> StandardErrors {
-    StandardErrors {
-        total: of.total as f32,
-        aleatoric: of.aleatoric as f32,
-        epistemic: of.epistemic as f32,
-        pairwise_kl: of.pairwise_kl as f32,
-        reverse_mi: of.reverse_mi as f32,
     }
 }

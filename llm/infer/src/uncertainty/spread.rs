@@ -8,27 +8,13 @@
 use std::ops::Range;
 
 use tch::{Kind, Tensor};
+use tokensieve_documents::estimates::Measures;
 use tokensieve_kernels::spread::{self, MOST_GROUPS, Mean, Run};
 use tokensieve_model::head::Unembedding;
 
 /// Groups of passes, of which one at a time is left out (choice: a standard error then has itself one of about a
 /// quarter).
 const GROUPS: usize = MOST_GROUPS;
-
-/// The measures, in nats.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Measures {
-    /// Entropy of the mean prediction.
-    pub total: f64,
-    /// Mean entropy of the predictions.
-    pub aleatoric: f64,
-    /// Their difference.
-    pub epistemic: f64,
-    /// Mean KL divergence between predictions.
-    pub pairwise_kl: f64,
-    /// Mean KL divergence from the mean prediction to each.
-    pub reverse_mi: f64,
-}
 
 /// The measures with their standard errors.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -134,7 +120,8 @@ impl Sums {
             pairwise_kl: -row.cross - aleatoric,
             reverse_mi: -row.cross - row.entropy,
         };
-        let value = measures(&found[0], all / self.passes as f64);
+        // None of these is below 0 but by rounding.
+        let value = measures(&found[0], all / self.passes as f64).map(|x: f64| x.max(0.0));
         let without: Vec<Measures> = (found[1..].iter().zip(entropies).zip(sizes))
             .map(|((row, own), size)| measures(row, (all - own) / (self.passes - size) as f64))
             .collect();
@@ -148,14 +135,6 @@ impl Sums {
                 reverse_mi: of(|m| m.reverse_mi),
             }
         });
-        // None of these is below 0 but by rounding.
-        let value = Measures {
-            total: value.total.max(0.0),
-            aleatoric: value.aleatoric.max(0.0),
-            epistemic: value.epistemic.max(0.0),
-            pairwise_kl: value.pairwise_kl.max(0.0),
-            reverse_mi: value.reverse_mi.max(0.0),
-        };
         Spread { value, error }
     }
 }

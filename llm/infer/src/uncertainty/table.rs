@@ -14,7 +14,7 @@ use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
 
 use tokensieve_base::files::write_atomically_with;
-use tokensieve_documents::estimates::{DocumentRecord, Header, Reader, StandardErrors, TokenRecord};
+use tokensieve_documents::estimates::{DocumentRecord, Header, Measures, Reader, TokenRecord};
 use tokensieve_model::Error;
 use tokensieve_model::Result;
 
@@ -44,7 +44,7 @@ const NUMBERS: [(&str, Number); 13] = [
     ("se_reverse_mi", |token| error(token, |se| se.reverse_mi)),
 ];
 
-fn error(token: &TokenRecord, of: fn(&StandardErrors) -> f32) -> Option<f32> {
+fn error(token: &TokenRecord, of: fn(&Measures<f32>) -> f32) -> Option<f32> {
     token.se.as_ref().map(of)
 }
 

@@ -70,8 +70,7 @@ impl<'a> Reader<'a> {
         let gemma = matches!(self.gguf.text("general.architecture"), Some("gemma" | "gemma2"));
         let plan = match model {
             "gpt2" => self.byte_level()?,
-            "llama" if gemma => gemma_plan(),
-            "llama" => self.sentence_piece(),
+            "llama" => self.sentence_piece(gemma),
             other => {
                 return self
                     .wrong(format!("tokenizer.ggml.model is `{other}`; gpt2 and llama are supported"));
@@ -157,20 +156,24 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// As in the tokenizer.json of Llama 2 and Phi-3: a space before each piece of plain text.
-    fn sentence_piece(&self) -> Plan {
-        let mut normalizers = vec![json!({"type": "Replace", "pattern": {"String": " "}, "content": "▁"})];
+    /// As in the tokenizer.json of Llama 2 and Phi-3: a space before each piece of plain text; of Gemma: none.
+    fn sentence_piece(&self, gemma: bool) -> Plan {
+        let mut normalizer = json!({"type": "Replace", "pattern": {"String": " "}, "content": "▁"});
         let mut decoders = vec![
             json!({"type": "Replace", "pattern": {"String": "▁"}, "content": " "}),
             json!({"type": "ByteFallback"}),
             json!({"type": "Fuse"}),
         ];
-        if self.gguf.truth("tokenizer.ggml.add_space_prefix").unwrap_or(true) {
-            normalizers.insert(0, json!({"type": "Prepend", "prepend": "▁"}));
-            decoders.push(json!({"type": "Strip", "content": " ", "start": 1, "stop": 0}));
+        if !gemma {
+            let mut normalizers = vec![normalizer];
+            if self.gguf.truth("tokenizer.ggml.add_space_prefix").unwrap_or(true) {
+                normalizers.insert(0, json!({"type": "Prepend", "prepend": "▁"}));
+                decoders.push(json!({"type": "Strip", "content": " ", "start": 1, "stop": 0}));
+            }
+            normalizer = json!({"type": "Sequence", "normalizers": normalizers});
         }
         Plan {
-            normalizer: Some(json!({"type": "Sequence", "normalizers": normalizers})),
+            normalizer: Some(normalizer),
             pre_tokenizer: None,
             decoder: json!({"type": "Sequence", "decoders": decoders}),
             ignore_merges: false,
@@ -293,22 +296,6 @@ impl<'a> Reader<'a> {
             serde_json::from_value(template).map_err(|error| Error::file(self.gguf.path(), error))?;
         read.tokenizer.with_post_processor(Some(template));
         Ok(())
-    }
-}
-
-fn gemma_plan() -> Plan {
-    Plan {
-        normalizer: Some(json!({"type": "Replace", "pattern": {"String": " "}, "content": "▁"})),
-        pre_tokenizer: None,
-        decoder: json!({"type": "Sequence", "decoders": [
-            {"type": "Replace", "pattern": {"String": "▁"}, "content": " "},
-            {"type": "ByteFallback"},
-            {"type": "Fuse"},
-        ]}),
-        ignore_merges: false,
-        byte_fallback: true,
-        strip: false,
-        add_bos: true,
     }
 }
 

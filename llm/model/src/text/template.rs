@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value, context};
+use regex::Regex;
 
 use super::conversation::{Message, READ_BY_MODEL};
 use super::limits::{self, FUEL, Limited};
@@ -186,23 +187,9 @@ fn describe(error: &Error) -> String {
 /// Replaces `{% generation %}`, with which templates mark the assistant's tokens and which prints nothing, by a
 /// condition that is always true. White space around it behaves alike.
 fn without_generation_tags(source: &str) -> String {
-    let mut out = String::with_capacity(source.len());
-    let mut rest = source;
-    while let Some(start) = rest.find("{%") {
-        let (before, tag) = rest.split_at(start);
-        out.push_str(before);
-        let Some(length) = tag[2..].find("%}").map(|end| end + 4) else {
-            rest = tag;
-            break;
-        };
-        let (tag, after) = tag.split_at(length);
-        let inner = tag[2..length - 2].trim_matches(['-', '+']);
-        match inner.trim() {
-            "generation" => out.push_str(&tag.replace("generation", "if true")),
-            "endgeneration" => out.push_str(&tag.replace("endgeneration", "endif")),
-            _ => out.push_str(tag),
-        }
-        rest = after;
-    }
-    out + rest
+    let tag = |name: &str| {
+        Regex::new(&format!(r"(\{{%[-+]*\s*){name}(\s*[-+]*%\}})")).expect("a regular expression")
+    };
+    let begun = tag("generation").replace_all(source, "${1}if true$2");
+    tag("endgeneration").replace_all(&begun, "${1}endif$2").into_owned()
 }

@@ -6,31 +6,17 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 use tch::{Kind, Tensor};
 
-use super::safetensors::{INDEX, WHOLE};
+use super::safetensors::{INDEX, TEXT_FILES, WHOLE};
 use tokensieve_base::files::write_atomically;
 
 use super::save::{Planned, save_lazily};
 use super::{Checkpoint, new_folder};
 use crate::Error;
 use crate::Result;
-use crate::text::{BuiltTokenizer, TEMPLATE_FILE, TokenizerSource};
+use crate::text::{BuiltTokenizer, TokenizerSource};
 
 /// Maximum size of a file of weights, as in `transformers`.
 const SHARD: usize = 5_000_000_000;
-
-/// Files that are copied unchanged from one folder to another, if they exist.
-const TEXT_FILES: [&str; 10] = [
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "tokenizer.model",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    TEMPLATE_FILE,
-    "chat_template.json",
-    "vocab.json",
-    "merges.txt",
-    "generation_config.json",
-];
 
 /// Writes the checkpoint with its own weights as type `kind`. NaN and infinite weights are an error.
 pub fn convert(checkpoint: &Checkpoint, folder: &Path, kind: Kind) -> Result<()> {
@@ -63,19 +49,10 @@ pub fn export(
     kind: Kind,
     tensor: impl FnMut(&str) -> Result<Tensor>,
 ) -> Result<()> {
-    export_in_shards(checkpoint, folder, kind, SHARD, tensor)
+    new_folder(folder, |folder| fill(checkpoint, folder, kind, SHARD, tensor))
 }
 
-fn export_in_shards(
-    checkpoint: &Checkpoint,
-    folder: &Path,
-    kind: Kind,
-    limit: usize,
-    tensor: impl FnMut(&str) -> Result<Tensor>,
-) -> Result<()> {
-    new_folder(folder, |folder| fill(checkpoint, folder, kind, limit, tensor))
-}
-
+/// Fills a folder with shards of at most `limit` bytes and everything beside the weights.
 fn fill(
     checkpoint: &Checkpoint,
     folder: &Path,
@@ -111,7 +88,8 @@ fn fill(
         let total: usize = shards.iter().flatten().map(Planned::bytes).sum();
         write_json(&folder.join(INDEX), &json!({"metadata": {"total_size": total}, "weight_map": map}))?;
     }
-    describe(checkpoint, folder, kind)
+    copy_or_write_config(checkpoint, folder, kind)?;
+    checkpoint.write_template(folder)
 }
 
 fn shards(plan: Vec<Planned>, limit: usize) -> Vec<Vec<Planned>> {
@@ -126,12 +104,6 @@ fn shards(plan: Vec<Planned>, limit: usize) -> Vec<Vec<Planned>> {
         shards.last_mut().expect("one at least").push(tensor);
     }
     shards
-}
-
-/// Writes everything but the weights.
-fn describe(checkpoint: &Checkpoint, folder: &Path, kind: Kind) -> Result<()> {
-    copy_or_write_config(checkpoint, folder, kind)?;
-    checkpoint.write_template(folder)
 }
 
 fn copy_or_write_config(checkpoint: &Checkpoint, folder: &Path, kind: Kind) -> Result<()> {
@@ -151,7 +123,9 @@ fn copy_or_write_config(checkpoint: &Checkpoint, folder: &Path, kind: Kind) -> R
             let key = if config.contains_key("dtype") { "dtype" } else { "torch_dtype" };
             config.insert(key.to_owned(), json!(dtype));
             write_json(&path, &Value::Object(config))?;
-            for name in TEXT_FILES.iter().filter(|name| source.join(name).is_file()) {
+            // Other programs read tokenizer.model.
+            let copied = TEXT_FILES.iter().chain(&["tokenizer.model"]);
+            for name in copied.filter(|name| source.join(name).is_file()) {
                 let to = folder.join(name);
                 fs::copy(source.join(name), &to).map_err(Error::io(&to))?;
             }
@@ -246,8 +220,7 @@ mod tests {
         let checkpoint = Checkpoint::open(source.to_str().unwrap()).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let kind = Kind::Float;
-        export_in_shards(&checkpoint, folder.path(), kind, 8192, |name| checkpoint.tensor(name, kind))
-            .unwrap();
+        fill(&checkpoint, folder.path(), kind, 8192, |name| checkpoint.tensor(name, kind)).unwrap();
         let index = fs::read_to_string(folder.path().join(INDEX)).unwrap();
         assert!(index.contains("model-00001-of-"), "{index}");
         let read = Checkpoint::open(folder.path().to_str().unwrap()).unwrap();
@@ -269,10 +242,11 @@ mod tests {
         let folder = parent.path().join("out");
         let kind = Kind::Float;
         let mut left = 2;
-        let failed = export_in_shards(&checkpoint, &folder, kind, 8192, |name| {
+        let tensor = |name: &str| {
             left -= 1;
             if left < 0 { Err(Error::Run("no".into())) } else { checkpoint.tensor(name, kind) }
-        });
+        };
+        let failed = new_folder(&folder, |folder| fill(&checkpoint, folder, kind, 8192, tensor));
         assert_eq!(failed.unwrap_err().to_string(), "no");
         assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
         export(&checkpoint, &folder, kind, |name| checkpoint.tensor(name, kind)).unwrap();

@@ -214,15 +214,6 @@ impl Checkpoint {
         }
     }
 
-    /// Whether there is a tensor of that name.
-    pub fn has(&self, name: &str) -> bool {
-        match &self.store {
-            Store::Gguf(_, names) => names.contains_key(name),
-            Store::Folder(_, shards) => shards.has(name),
-            Store::Random(random) => random.shape(name).is_some(),
-        }
-    }
-
     /// The shape of a tensor, if the checkpoint has it.
     pub fn shape(&self, name: &str) -> Option<Vec<i64>> {
         match &self.store {

@@ -21,6 +21,19 @@ pub(crate) const WHOLE: &str = "model.safetensors";
 /// File name of the index of a checkpoint in several files.
 pub(crate) const INDEX: &str = "model.safetensors.index.json";
 
+/// File names of a model's texts besides its configuration.
+pub(crate) const TEXT_FILES: [&str; 9] = [
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "chat_template.json",
+    "vocab.json",
+    "merges.txt",
+];
+
 /// Bytes of the largest configuration or index (choice: those of today have a million).
 pub(crate) const LARGEST_JSON: u64 = 64 << 20;
 
@@ -98,10 +111,6 @@ impl Shards {
 
     pub(crate) fn names(&self) -> impl Iterator<Item = &String> {
         self.file_of.keys()
-    }
-
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.file_of.contains_key(name)
     }
 
     pub(crate) fn shape(&self, name: &str) -> Option<Vec<i64>> {

@@ -20,31 +20,30 @@ pub(super) fn init(settings: &mut Settings) -> Result<Option<RandomModel>> {
     if settings.mentions("model.source") {
         return Err(settings.wrong(TABLE, "give model.source or model.init, not both"));
     }
-    if !settings.flag("train.full")? {
+    if !settings.required::<bool>("train.full")? {
         let what =
             "a model that is initialised at random needs `train.full = true`: all its weights are trained";
         return Err(settings.wrong(TABLE, what));
     }
     settings.remove("model.source");
     let key = |name: &str| format!("{TABLE}.{name}");
-    if settings.whole(&key("kv_heads")).is_none() {
-        let heads = settings.required_whole(&key("heads"))?;
-        settings.set(&key("kv_heads"), Value::Integer(heads as i64));
+    if settings.value(&key("kv_heads")).is_none() {
+        let heads = settings.required::<i64>(&key("heads"))?;
+        settings.set(&key("kv_heads"), Value::Integer(heads));
     }
-    let size = |name: &str| settings.required_whole(&key(name));
     let model = RandomModel {
         family: settings.required(&key("architecture"))?,
-        hidden_size: size("hidden_size")?,
-        layers: size("layers")?,
-        heads: size("heads")?,
-        kv_heads: size("kv_heads")?,
-        intermediate_size: size("intermediate_size")?,
-        context: size("context")?,
-        tied: settings.flag(&key("tie_embeddings"))?,
+        hidden_size: settings.required(&key("hidden_size"))?,
+        layers: settings.required(&key("layers"))?,
+        heads: settings.required(&key("heads"))?,
+        kv_heads: settings.required(&key("kv_heads"))?,
+        intermediate_size: settings.required(&key("intermediate_size"))?,
+        context: settings.required(&key("context"))?,
+        tied: settings.required(&key("tie_embeddings"))?,
         characters: settings.required(&key("characters"))?,
-        end: settings.text(&key("end")),
-        std: settings.number(&key("std"))?,
-        seed: size("seed")?,
+        end: settings.optional(&key("end")),
+        std: settings.required(&key("std"))?,
+        seed: settings.required(&key("seed"))?,
     };
     match model.config() {
         Ok(_) => Ok(Some(model)),

@@ -119,7 +119,7 @@ impl Config {
         let mut settings = Settings::read(file, text, overrides)?;
         let train = train::train(&mut settings, file)?;
         let objective = objective(&settings)?;
-        let uncertainty = settings.text("data.uncertainty").map(PathBuf::from);
+        let uncertainty = settings.optional("data.uncertainty");
         let reference = reference(&settings)?;
         let lora = lora(&mut settings)?;
         growth(&settings, &train)?;
@@ -137,7 +137,7 @@ impl Config {
             model,
             data: data(&settings, "data", "train")?,
             date: settings
-                .required("data.date")?
+                .required::<String>("data.date")?
                 .parse()
                 .map_err(|what: String| settings.wrong("data.date", what))?,
             evaluations: evaluations(&settings)?,
@@ -147,8 +147,8 @@ impl Config {
             lora,
             train,
             log: Log {
-                tensorboard: settings.flag("log.tensorboard")?,
-                selection: settings.flag("log.selection")?,
+                tensorboard: settings.required("log.tensorboard")?,
+                selection: settings.required("log.selection")?,
             },
             settings,
         })
@@ -274,7 +274,7 @@ impl Config {
 
     /// Where processes of one machine take turns at its GPUs, takes this one's, unless the configuration names one.
     pub fn share_devices(&mut self) {
-        let named = self.settings.text("model.device").is_some_and(|name| name.contains(':'));
+        let named = self.settings.optional::<String>("model.device").is_some_and(|name| name.contains(':'));
         if let (Device::Cuda(_), false) = (self.model.device, named) {
             self.model.device = machine::device();
         }
@@ -287,7 +287,7 @@ impl Config {
 }
 
 fn model(settings: &mut Settings) -> Result<Model> {
-    let name = settings.required("model.device")?;
+    let name: String = settings.required("model.device")?;
     let device = match name.as_str() {
         "auto" => machine::device(),
         "cpu" => Device::Cpu,
@@ -309,16 +309,16 @@ fn model(settings: &mut Settings) -> Result<Model> {
             Device::Cuda(index)
         }
     };
-    let word = settings.required("model.dtype")?;
+    let word: String = settings.required("model.dtype")?;
     let precision = Precision::named(&word, Backend::of(device).fastest_kind())
         .ok_or_else(|| settings.wrong("model.dtype", format!("there is no `{word}`")))?;
-    if precision.nf4 && settings.flag("train.full")? {
+    if precision.nf4 && settings.required::<bool>("train.full")? {
         let what = "weights in four bits are frozen; with `train.full = true` take bf16 or f32";
         return Err(settings.wrong("model.dtype", what));
     }
     // What `auto` is here, for another machine that continues the run.
     settings.set("model.dtype", Value::from(precision.name()));
-    let template = settings.text("model.chat_template");
+    let template = settings.optional("model.chat_template");
     let init = init::init(settings)?;
     let source = if init.is_some() { "model.init".to_owned() } else { settings.required("model.source")? };
     Ok(Model { source, init, template, precision, device })
@@ -327,13 +327,12 @@ fn model(settings: &mut Settings) -> Result<Model> {
 /// The data set of a table; `data` says for all sets how long a document may be and what happens to bad rows.
 fn data(settings: &Settings, table: &str, name: &str) -> Result<DataSource> {
     let key = |name: &str| format!("{table}.{name}");
-    let size = |name: &str| settings.whole(name).map(|n| n as usize);
-    let source = settings.required(&key(name))?;
+    let source: String = settings.required(&key(name))?;
     // A file has no splits, and a name may include one; the default of a held-out set is `test`.
-    let split = settings.text(&key("split"));
+    let split = settings.optional(&key("split"));
     let held_out = table != "data" && !Path::new(&source).exists() && !source.contains('/');
     let split = if held_out { split.or_else(|| Some("test".to_owned())) } else { split };
-    let format = match settings.text(&key("format")).filter(|format| format != "auto") {
+    let format = match settings.optional::<String>(&key("format")).filter(|format| format != "auto") {
         Some(format) => Some(format.parse().map_err(|what: String| settings.wrong(&key("format"), what))?),
         None => None,
     };
@@ -341,11 +340,11 @@ fn data(settings: &Settings, table: &str, name: &str) -> Result<DataSource> {
         source,
         split,
         format,
-        skip_bad: settings.flag("data.skip_bad")?,
+        skip_bad: settings.required("data.skip_bad")?,
         truncate: settings.choice("data.truncate", &choices::TRUNCATE)?,
-        max_length: size("data.max_length"),
-        skip: settings.required_whole(&key("skip"))? as usize,
-        limit: size(&key("limit")),
+        max_length: settings.optional("data.max_length"),
+        skip: settings.required(&key("skip"))?,
+        limit: settings.optional(&key("limit")),
     })
 }
 
@@ -393,9 +392,9 @@ fn wrong_objective(settings: &Settings, table: &Table, error: &ObjectiveError) -
 
 fn reference(settings: &Settings) -> Result<Option<Reference>> {
     let named = [
-        settings.text("reference.adapter").map(|path| Reference::Adapter(path.into())),
-        settings.text("reference.model").map(Reference::Model),
-        settings.text("reference.topk").map(|path| Reference::TopK(path.into())),
+        settings.optional("reference.adapter").map(Reference::Adapter),
+        settings.optional("reference.model").map(Reference::Model),
+        settings.optional("reference.topk").map(Reference::TopK),
     ];
     let mut named: Vec<_> = named.into_iter().flatten().collect();
     if named.len() > 1 {
@@ -407,7 +406,7 @@ fn reference(settings: &Settings) -> Result<Option<Reference>> {
 /// The table `[lora]` with PEFT's names; none where all weights are trained.
 fn lora(settings: &mut Settings) -> Result<Option<Table>> {
     let names: Vec<_> = KEYS.iter().filter_map(|key| key.name.strip_prefix("lora.")).collect();
-    if settings.flag("train.full")? {
+    if settings.required::<bool>("train.full")? {
         if settings.mentions("lora") {
             return Err(
                 settings.wrong("lora", "has no effect with `train.full = true`; remove one of the two")
@@ -428,7 +427,7 @@ fn lora(settings: &mut Settings) -> Result<Option<Table>> {
 
 /// Checks that the adapter's ranks rise.
 fn growth(settings: &Settings, train: &Train) -> Result<()> {
-    let Some(rank) = settings.whole("lora.r") else { return Ok(()) };
+    let Some(rank) = settings.optional::<u64>("lora.r") else { return Ok(()) };
     if let Some((_, first)) = train.grow_rank.first()
         && first.unsigned_abs() <= rank
     {
@@ -457,7 +456,7 @@ fn within_the_run(settings: &Settings, train: &Train, steps: u64) -> Result<()> 
 
 /// Checks that there is a source for everything that the objective reads.
 fn supplied(settings: &Settings, objective: &Objective, reference: Option<&Reference>) -> Result<()> {
-    let (reads, full) = (Reads::of(objective), settings.flag("train.full")?);
+    let (reads, full) = (Reads::of(objective), settings.required::<bool>("train.full")?);
     let own = match reference {
         None => objective.against() == Some(Against::Base),
         Some(reference) => matches!(reference, Reference::Adapter(_)),
@@ -472,7 +471,7 @@ fn supplied(settings: &Settings, objective: &Objective, reference: Option<&Refer
         }
     }
     let base_is_gone = reads.base_loss && full;
-    if settings.text("data.uncertainty").is_none() && (objective.reads(Variable::Bald) || base_is_gone) {
+    if settings.value("data.uncertainty").is_none() && (objective.reads(Variable::Bald) || base_is_gone) {
         let read = if base_is_gone { "base_loss" } else { "bald" };
         let mut what = format!(
             "is missing: the objective reads `{read}` from a file that `tokensieve uncertainty` writes for these rows"

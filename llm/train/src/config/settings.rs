@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
 
@@ -118,12 +119,13 @@ impl Settings {
         self.origin.wrong(name, what)
     }
 
-    pub(super) fn text(&self, name: &str) -> Option<String> {
-        self.values.get(name)?.as_str().map(str::to_owned)
+    /// A key's value as this type; `None` where it has none.
+    pub(super) fn optional<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        self.values.get(name)?.clone().try_into().ok()
     }
 
-    pub(super) fn required(&self, name: &str) -> Result<String> {
-        self.text(name).ok_or_else(|| self.missing(name))
+    pub(super) fn required<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
+        self.optional(name).ok_or_else(|| self.missing(name))
     }
 
     /// The error of a key that has no value, or none of its kind.
@@ -134,43 +136,16 @@ impl Settings {
 
     /// What the word of a key stands for.
     pub(super) fn choice<T: Copy>(&self, name: &str, table: &[(&str, T)]) -> Result<T> {
-        let word = self.required(name)?;
+        let word: String = self.required(name)?;
         table.iter().find(|(known, _)| *known == word).map(|(_, meaning)| *meaning).ok_or_else(|| {
             let words: Vec<&str> = table.iter().map(|(word, _)| *word).collect();
             self.wrong(name, format!("`{word}` is not one of {}", words.join(", ")))
         })
     }
 
-    pub(super) fn whole(&self, name: &str) -> Option<u64> {
-        self.values.get(name)?.as_integer().map(i64::unsigned_abs)
-    }
-
-    pub(super) fn required_whole(&self, name: &str) -> Result<u64> {
-        self.whole(name).ok_or_else(|| self.missing(name))
-    }
-
-    pub(super) fn number(&self, name: &str) -> Result<f64> {
-        self.values.get(name).and_then(number).ok_or_else(|| self.missing(name))
-    }
-
-    pub(super) fn numbers<const N: usize>(&self, name: &str) -> Result<[f64; N]> {
-        let list = self.values.get(name).and_then(Value::as_array);
-        let numbers: Option<Vec<f64>> = list.and_then(|list| list.iter().map(number).collect());
-        numbers.and_then(|numbers| numbers.try_into().ok()).ok_or_else(|| self.missing(name))
-    }
-
-    pub(super) fn flag(&self, name: &str) -> Result<bool> {
-        self.values.get(name).and_then(Value::as_bool).ok_or_else(|| self.missing(name))
-    }
-
     pub(super) fn value(&self, name: &str) -> Option<&Value> {
         self.values.get(name)
     }
-}
-
-/// An integer or a float as a number.
-pub(super) fn number(value: &Value) -> Option<f64> {
-    value.as_float().or_else(|| value.as_integer().map(|n| n as f64))
 }
 
 impl Origin {

@@ -372,7 +372,9 @@ fn a_word_without_a_meaning_is_an_error() {
     let settings = Settings::read(Path::new("my.toml"), PLAIN, &[]).unwrap();
     let error = settings.choice("train.schedule", &[("linear", Shape::Linear)]).unwrap_err().to_string();
     assert_eq!(error, "my.toml: `train.schedule`: `cosine` is not one of linear");
-    assert!(settings.required_whole("data.limit").is_err() && settings.number("train.out").is_err());
+    assert!(
+        settings.required::<u64>("data.limit").is_err() && settings.required::<f64>("train.out").is_err()
+    );
 }
 
 #[test]

@@ -109,7 +109,7 @@ pub(super) fn train(settings: &mut Settings, file: &Path) -> Result<Train> {
         }
     }
     let both = settings.mentions("train.epochs") && settings.value("train.epochs").is_some();
-    let length = match settings.whole("train.steps") {
+    let length = match settings.optional("train.steps") {
         Some(_) if both => {
             return Err(settings.wrong("train.epochs", "give train.steps or train.epochs, not both"));
         }
@@ -117,22 +117,22 @@ pub(super) fn train(settings: &mut Settings, file: &Path) -> Result<Train> {
             settings.remove("train.epochs");
             Length::Steps(steps)
         }
-        None => Length::Epochs(settings.number("train.epochs")?),
+        None => Length::Epochs(settings.required("train.epochs")?),
     };
     let name = settings.choice("train.optimizer", &choices::OPTIMIZER)?;
     let (optimizer, foreign) = match name {
         OptimizerName::AdamW => {
-            let (betas, eps) = (settings.numbers("train.betas")?, settings.number("train.eps")?);
+            let (betas, eps) = (settings.required("train.betas")?, settings.required("train.eps")?);
             (Optimizer::AdamW { betas, eps }, ["train.momentum"].as_slice())
         }
         OptimizerName::Sgd => {
-            let momentum = settings.number("train.momentum")?;
+            let momentum = settings.required("train.momentum")?;
             (Optimizer::Sgd { momentum }, ["train.betas", "train.eps"].as_slice())
         }
     };
     for name in foreign {
         if settings.mentions(name) {
-            let optimizer = settings.required("train.optimizer")?;
+            let optimizer: String = settings.required("train.optimizer")?;
             return Err(settings.wrong(name, format!("has no effect with train.optimizer = \"{optimizer}\"")));
         }
         settings.remove(name);
@@ -143,37 +143,37 @@ pub(super) fn train(settings: &mut Settings, file: &Path) -> Result<Train> {
         _ => return Err(settings.missing("train.warmup")),
     };
     let early_stop = early_stop(settings)?;
-    if settings.text("train.out").is_none() {
+    if settings.value("train.out").is_none() {
         let name = file.file_stem().map_or("run".into(), |stem| stem.to_string_lossy().into_owned());
         settings.set("train.out", Value::String(format!("runs/{name}")));
     }
     let list = |name: &str| settings.value(name).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     Ok(Train {
         length,
-        batch_size: settings.required_whole("train.batch_size")? as usize,
-        micro_tokens: settings.required_whole("train.micro_tokens")? as usize,
+        batch_size: settings.required("train.batch_size")?,
+        micro_tokens: settings.required("train.micro_tokens")?,
         optimizer,
-        lr: settings.number("train.lr")?,
-        weight_decay: settings.number("train.weight_decay")?,
+        lr: settings.required("train.lr")?,
+        weight_decay: settings.required("train.weight_decay")?,
         schedule: settings.choice("train.schedule", &choices::SCHEDULE)?,
         warmup,
-        lr_end: settings.number("train.lr_end")?,
-        clip: Some(settings.number("train.clip")?).filter(|clip| *clip > 0.0),
-        checkpointing: settings.flag("train.checkpointing")?,
+        lr_end: settings.required("train.lr_end")?,
+        clip: Some(settings.required("train.clip")?).filter(|clip| *clip > 0.0),
+        checkpointing: settings.required("train.checkpointing")?,
         ranking: settings.choice("train.ranking", &choices::RANKING)?,
-        seed: settings.required_whole("train.seed")?,
-        eval_every: settings.whole("train.eval_every"),
+        seed: settings.required("train.seed")?,
+        eval_every: settings.optional("train.eval_every"),
         early_stop,
-        save_every: settings.required_whole("train.save_every")?,
-        keep_last: settings.required_whole("train.keep_last")? as usize,
+        save_every: settings.required("train.save_every")?,
+        keep_last: settings.required("train.keep_last")?,
         save_at: list("train.save_at").iter().filter_map(keys::step).collect(),
         grow_rank: list("train.grow_rank").iter().filter_map(keys::growth).collect(),
-        out: settings.required("train.out")?.into(),
+        out: settings.required("train.out")?,
     })
 }
 
 fn early_stop(settings: &mut Settings) -> Result<Option<EarlyStop>> {
-    let Some(on) = settings.text("train.early_stop.on") else {
+    let Some(on) = settings.optional("train.early_stop.on") else {
         for name in ["train.early_stop.patience", "train.early_stop.min_delta"] {
             if settings.mentions(name) {
                 return Err(settings.wrong(name, "needs train.early_stop.on, the name of an eval set"));
@@ -188,9 +188,9 @@ fn early_stop(settings: &mut Settings) -> Result<Option<EarlyStop>> {
         return Err(settings
             .wrong("train.early_stop.on", format!("no eval set is called `{on}` (there are {known})")));
     }
-    if settings.whole("train.eval_every").is_none() {
+    if settings.value("train.eval_every").is_none() {
         return Err(settings.wrong("train.early_stop", "needs train.eval_every"));
     }
-    let patience = settings.required_whole("train.early_stop.patience")?;
-    Ok(Some(EarlyStop { on, patience, min_delta: settings.number("train.early_stop.min_delta")? }))
+    let patience = settings.required("train.early_stop.patience")?;
+    Ok(Some(EarlyStop { on, patience, min_delta: settings.required("train.early_stop.min_delta")? }))
 }

@@ -114,19 +114,19 @@ impl Log {
 
     /// Logs a step.
     pub fn step(&mut self, step: &Step) -> Result<()> {
-        let share = step.selected as f64 / step.tokens.max(1) as f64;
+        let share = step.report.selected as f64 / step.report.tokens.max(1) as f64;
         self.metrics.push(&json!({
             "step": step.step,
-            "loss": step.loss,
-            "nll": step.nll,
-            "tokens": step.tokens,
-            "selected": step.selected,
+            "loss": step.report.loss,
+            "nll": step.report.nll,
+            "tokens": step.report.tokens,
+            "selected": step.report.selected,
             "lr": step.lr,
             "gradient_norm": step.gradient_norm,
         }))?;
         let speed = step.read as f64 / step.seconds.max(1e-9);
         let phases: Map<String, Value> =
-            step.phases.iter().map(|(name, s)| ((*name).to_owned(), json!(s))).collect();
+            step.report.phases.iter().map(|(name, s)| ((*name).to_owned(), json!(s))).collect();
         let peak = memory::peak_bytes();
         let mut timing = json!({
             "step": step.step,
@@ -136,8 +136,8 @@ impl Log {
             "phases": phases,
         });
         let mut values = vec![
-            ("train/loss", step.loss),
-            ("train/nll", step.nll),
+            ("train/loss", step.report.loss),
+            ("train/nll", step.report.nll),
             ("train/selected", share),
             ("train/lr", step.lr),
             ("train/gradient_norm", step.gradient_norm),
@@ -236,8 +236,8 @@ impl Totals {
         self.steps += 1;
         self.read += step.read;
         self.seconds += step.seconds;
-        self.losses = Some([self.losses.map_or(step.loss, |[first, _]| first), step.loss]);
-        self.nlls = Some([self.nlls.map_or(step.nll, |[first, _]| first), step.nll]);
+        self.losses = Some([self.losses.map_or(step.report.loss, |[first, _]| first), step.report.loss]);
+        self.nlls = Some([self.nlls.map_or(step.report.nll, |[first, _]| first), step.report.nll]);
     }
 }
 

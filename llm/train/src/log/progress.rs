@@ -39,8 +39,8 @@ impl Progress {
         self.speed = Some(speed);
         let text = format!(
             "loss {:.4}  nll {:.4}  selected {:.0}%  {speed:.0} tokens/s",
-            step.loss,
-            step.nll,
+            step.report.loss,
+            step.report.nll,
             share * 100.0
         );
         if !self.bar.is_hidden() {

@@ -22,19 +22,22 @@ pub enum Format {
 
 use Format::{BF16, F16, F32, Q4_0, Q4_1, Q4_K, Q5_0, Q5_1, Q5_K, Q6_K, Q8_0};
 
-/// Each format with its number in files, elements per block, and bytes per block.
-const FORMATS: [(Format, u32, usize, usize); 11] = [
-    (F32, 0, 1, 4),
-    (F16, 1, 1, 2),
-    (Q4_0, 2, 32, 18),
-    (Q4_1, 3, 32, 20),
-    (Q5_0, 6, 32, 22),
-    (Q5_1, 7, 32, 24),
-    (Q8_0, 8, 32, 34),
-    (Q4_K, 12, 256, 144),
-    (Q5_K, 13, 256, 176),
-    (Q6_K, 14, 256, 210),
-    (BF16, 30, 1, 2),
+/// A format with its number in files, elements per block, bytes per block, and what decodes a block.
+type Row = (Format, u32, usize, usize, fn(&[u8], &mut [f32]));
+
+/// Every format.
+const FORMATS: [Row; 11] = [
+    (F32, 0, 1, 4, f32_),
+    (F16, 1, 1, 2, f16_),
+    (Q4_0, 2, 32, 18, q4_0),
+    (Q4_1, 3, 32, 20, q4_1),
+    (Q5_0, 6, 32, 22, q5_0),
+    (Q5_1, 7, 32, 24, q5_1),
+    (Q8_0, 8, 32, 34, q8_0),
+    (Q4_K, 12, 256, 144, q4_k),
+    (Q5_K, 13, 256, 176, q5_k),
+    (Q6_K, 14, 256, 210, q6_k),
+    (BF16, 30, 1, 2, bf16_),
 ];
 
 impl Format {
@@ -46,7 +49,7 @@ impl Format {
         })
     }
 
-    fn row(self) -> (Self, u32, usize, usize) {
+    fn row(self) -> Row {
         *FORMATS.iter().find(|row| row.0 == self).expect("every format is listed")
     }
 
@@ -57,26 +60,13 @@ impl Format {
 
     /// Bytes of a number of elements (whole blocks).
     pub fn bytes(self, elements: usize) -> usize {
-        let (_, _, block, bytes) = self.row();
+        let (_, _, block, bytes, _) = self.row();
         elements / block * bytes
     }
 
     /// Fills `out` (whole blocks) from the blocks at the start of `from`.
     pub(super) fn dequantise(self, from: &[u8], out: &mut [f32]) {
-        let (_, _, block, bytes) = self.row();
-        let one = match self {
-            F32 => f32_,
-            F16 => f16_,
-            BF16 => bf16_,
-            Q4_0 => q4_0,
-            Q4_1 => q4_1,
-            Q5_0 => q5_0,
-            Q5_1 => q5_1,
-            Q8_0 => q8_0,
-            Q4_K => q4_k,
-            Q5_K => q5_k,
-            Q6_K => q6_k,
-        };
+        let (_, _, block, bytes, one) = self.row();
         from.chunks_exact(bytes).zip(out.chunks_exact_mut(block)).for_each(|(from, out)| one(from, out));
     }
 }

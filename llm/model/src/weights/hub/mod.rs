@@ -27,21 +27,7 @@ use tokensieve_data::sha256_of;
 use crate::Error;
 use crate::Result;
 use crate::error::MODEL;
-use crate::weights::safetensors::{INDEX, WHOLE, is_complete};
-
-/// Files besides the weights that are downloaded if a model has them.
-const FILES: [&str; 10] = [
-    "config.json",
-    "generation_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "chat_template.jinja",
-    "chat_template.json",
-    "vocab.json",
-    "merges.txt",
-];
+use crate::weights::safetensors::{INDEX, TEXT_FILES, WHOLE, is_complete};
 
 /// Timeout for a connection, and for the beginning of a response (choice).
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -306,7 +292,8 @@ fn wanted(revision: &Revision) -> Result<Vec<&str>, String> {
         return Err(format!("has neither {WHOLE} nor {INDEX}; other formats of weights are not supported"));
     }
     // The weights come last, so that errors in the small files show early.
-    Ok(names().filter(|name| FILES.contains(name)).chain(weights).collect())
+    let texts = names().filter(|name| *name == "config.json" || TEXT_FILES.contains(name));
+    Ok(texts.chain(weights).collect())
 }
 
 fn is_hash(text: &str) -> bool {
