@@ -22,7 +22,7 @@ pub use order::{median_band, median_interval, quantile};
 pub use power::{detectable_effect, deviation_limit, equivalence_power, student_power};
 pub use ranks::{among_largest, auroc, mid_ranks, pearson, spearman};
 pub use several::{equivalence_test, holm};
-pub use sign::{sign_counts, sign_test, sign_test_greater};
+pub use sign::{sign_counts, sign_test};
 pub use student::{jackknife_half_width, mean_interval, student_cdf, student_quantile, student_test};
 
 /// A number with the interval that it comes with, and how many values it was made from.
