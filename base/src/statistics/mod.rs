@@ -70,6 +70,19 @@ pub fn standard_error(values: &[f64]) -> Option<f64> {
     (values.len() > 1).then(|| (squares / (n - 1.0) / n).sqrt())
 }
 
+/// Where a condition that holds below some number ends between `low` and `high`: both ends after so many halvings.
+pub fn bisect(mut low: f64, mut high: f64, halvings: usize, holds: impl Fn(f64) -> bool) -> (f64, f64) {
+    for _ in 0..halvings {
+        let middle = f64::midpoint(low, high);
+        if holds(middle) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    (low, high)
+}
+
 #[cfg(test)]
 fn close(a: f64, b: f64, tolerance: f64) -> bool {
     (a - b).abs() <= tolerance
