@@ -10,6 +10,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::ops::Range;
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use ureq::config::ConfigBuilder;
 use ureq::http::Uri;
 use ureq::tls::{RootCerts, TlsConfig};
@@ -61,7 +62,7 @@ impl Secrets {
             let both = &address[range];
             let (user, password) = both.split_once(':').unwrap_or((both, ""));
             // The last one as the client sends it.
-            let sent = base64(format!("{user}:{password}").as_bytes());
+            let sent = BASE64_STANDARD.encode(format!("{user}:{password}"));
             all.extend([both.to_owned(), user.to_owned(), password.to_owned(), sent]);
         }
         all.retain(|secret| secret.len() >= SHORTEST);
@@ -110,19 +111,6 @@ fn user_and_password(address: &str) -> Option<Range<usize>> {
         rest.rfind('@').filter(|_| !is_port(port))
     })?;
     Some(start..start + length)
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for three in bytes.chunks(3) {
-        let bits = (0..3).fold(0, |bits, i| bits << 8 | usize::from(three.get(i).copied().unwrap_or(0)));
-        for place in 0..4 {
-            let digit = DIGITS[bits >> (18 - 6 * place) & 63];
-            text.push(if place <= three.len() { char::from(digit) } else { '=' });
-        }
-    }
-    text
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Progress of a fetch: one bar in a terminal, and single lines for notable events; nothing when quiet.
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::Read;
+
+use indicatif::{ProgressBar, ProgressBarIter, ProgressDrawTarget, ProgressStyle};
 
 /// The bar of one file.
 pub(crate) struct Progress {
@@ -30,6 +32,11 @@ impl Progress {
 
     pub(crate) fn advance(&self, bytes: u64) {
         self.bar.inc(bytes);
+    }
+
+    /// What advances as it is read.
+    pub(crate) fn wrap<R: Read>(&self, input: R) -> ProgressBarIter<R> {
+        self.bar.wrap_read(input)
     }
 
     /// Prints a line above the bar.

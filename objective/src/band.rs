@@ -26,16 +26,6 @@ impl Band {
         ))
     }
 
-    /// The `share` with the largest values.
-    pub fn top(share: f64) -> Result<Self, Error> {
-        Self::new(1.0 - share, 1.0)
-    }
-
-    /// The `share` with the smallest values.
-    pub fn bottom(share: f64) -> Result<Self, Error> {
-        Self::new(0.0, share)
-    }
-
     /// The ranks, of n, that the band holds.
     pub fn ranks(self, n: usize) -> std::ops::Range<usize> {
         let rank = |quantile: f64| ((quantile * n as f64).round() as usize).min(n);

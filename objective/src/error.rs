@@ -100,9 +100,11 @@ impl Error {
 /// `; did you mean X?` where a candidate is close enough to be a typing error; always followed by the whole list.
 pub(crate) fn hint<'a>(wrong: &str, right: impl IntoIterator<Item = &'a str>) -> String {
     let candidates: Vec<&str> = right.into_iter().collect();
+    // What is so long is no slip, and its distance takes long.
+    let wrong: String = wrong.chars().take(64).collect();
     let near = candidates
         .iter()
-        .map(|candidate| (distance(wrong, candidate), candidate))
+        .map(|candidate| (strsim::osa_distance(&wrong, candidate), candidate))
         .filter(|(distance, candidate)| *distance <= candidate.chars().count().max(2) / 2)
         .min_by_key(|(distance, _)| *distance);
     let list = candidates.join(", ");
@@ -112,33 +114,12 @@ pub(crate) fn hint<'a>(wrong: &str, right: impl IntoIterator<Item = &'a str>) ->
     }
 }
 
-/// Edit distance: insertions, deletions, substitutions and swaps of neighbours, each 1.
-fn distance(a: &str, b: &str) -> usize {
-    let [a, b] = [a, b].map(|word| word.chars().take(64).collect::<Vec<char>>());
-    let mut rows = vec![(0..=b.len()).collect::<Vec<usize>>()];
-    for i in 1..=a.len() {
-        let mut row = vec![i];
-        for j in 1..=b.len() {
-            let substituted = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            let mut best = substituted.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                best = best.min(rows[i - 2][j - 2] + 1);
-            }
-            row.push(best);
-        }
-        rows.push(row);
-    }
-    rows[a.len()][b.len()]
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{distance, hint};
+    use super::hint;
 
     #[test]
     fn a_slip_is_recognised_and_nonsense_is_not() {
-        assert_eq!(distance("kitten", "sitting"), 3);
-        assert_eq!((distance("mel", "mle"), distance("", "abc"), distance("abc", "")), (1, 3, 3));
         assert!(hint("selectd", ["selected", "otherwise"]).contains("did you mean `selected`"));
         assert!(!hint("zzzzzzzzz", ["selected", "otherwise"]).contains("did you mean"));
     }

@@ -80,7 +80,7 @@
 //! One number divides the whole optimizer batch's gradient, never micro-batch by micro-batch: tokens with a pull
 //! that is not zero (`pulled`), all that are not masked (`all`), their users' weights (`weights`), or documents.
 //! A token of weight 0 is masked: it pulls nothing and counts nowhere. A batch in which nothing pulls has zero pulls,
-//! normaliser 1 and says so ([`Pulls::is_still`]); a statistic that is NaN or missing is an error that names it.
+//! normaliser 1 and no token pulled; a statistic that is NaN or missing is an error that names it.
 //!
 //! # Bands and profiles
 //! [`Bands`] divide a sample's tokens by the label's probability, and a [`Profile`] has an objective's mean pull in
@@ -117,7 +117,7 @@ pub use error::Error;
 pub use expression::{Expression, Variable};
 pub use objective::{Against, Direction, Normalise, Objective};
 pub use profile::{Bands, Profile};
-pub use pull::{Pull, cross_entropy, divergence, gradient, gradient_in_place, reverse_gradient};
+pub use pull::{Pull, cross_entropy, divergence, gradient, reverse_gradient};
 pub use pulls::Pulls;
 pub use schedule::{Plan, Schedule};
 pub use select::{Criterion, Granularity, Selection, Within};

@@ -26,28 +26,19 @@ impl Pull {
 /// mistakes of the calling code, not of data.
 pub fn gradient(p: &[f64], label: usize, q: Option<&[f64]>, pull: Pull, out: &mut [f64]) {
     assert_eq!(p.len(), out.len(), "probabilities and gradient differ in length");
-    out.copy_from_slice(p);
-    gradient_in_place(out, label, q, pull);
-}
-
-/// [`gradient`] in place: `p` holds the probabilities before the call and the gradient after it.
-///
-/// # Panics
-/// As [`gradient`].
-pub fn gradient_in_place(p: &mut [f64], label: usize, q: Option<&[f64]>, pull: Pull) {
     let Pull { label: a, reference: b } = pull;
     if let Some(q) = q {
         assert_eq!(p.len(), q.len(), "probabilities and reference differ in length");
-        for (p, q) in p.iter_mut().zip(q) {
-            *p = (a + b) * *p - b * q;
+        for ((out, p), q) in out.iter_mut().zip(p).zip(q) {
+            *out = (a + b) * p - b * q;
         }
     } else {
         assert!(b == 0.0, "a pull onto a reference needs the reference");
-        for p in p.iter_mut() {
-            *p *= a;
+        for (out, p) in out.iter_mut().zip(p) {
+            *out = p * a;
         }
     }
-    p[label] -= a;
+    out[label] -= a;
 }
 
 /// Writes a·(p − eᵧ) + b·p·(log p − log q − KL(p ‖ q)) into `out`: the gradient where the pull onto q lowers the reverse

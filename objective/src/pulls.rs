@@ -27,11 +27,6 @@ impl Pulls {
         let normaliser = pulled.max(1) as f64;
         Self { tokens: pulls.len(), kept: pulled, pulled, normaliser, selected, pulls }
     }
-
-    /// Whether all pulls are zero, as for an empty or fully masked batch. The gradient is then zero.
-    pub fn is_still(&self) -> bool {
-        self.pulled == 0
-    }
 }
 
 /// 1 − p without losing the digits of a p near 1.

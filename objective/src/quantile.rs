@@ -1,4 +1,4 @@
-//! Quantiles of more numbers than fit in memory: a deterministic, mergeable sketch.
+//! Quantiles of more numbers than fit in memory: a deterministic sketch.
 //!
 //! Numbers enter a buffer; a full buffer of k is sorted and every second one moves on to the next level, where each
 //! stands for twice as many, and so on. One such compaction of level i moves a rank by at most 2^i; which half moves
@@ -35,16 +35,6 @@ impl Sketch {
     pub fn insert(&mut self, value: f64) {
         self.count += 1;
         self.push(0, value);
-    }
-
-    /// Inserts all numbers of another sketch.
-    pub fn merge(&mut self, other: &Self) {
-        self.count += other.count;
-        for (height, level) in other.levels.iter().enumerate() {
-            for value in &level.values {
-                self.push(height, *value);
-            }
-        }
     }
 
     fn push(&mut self, height: usize, value: f64) {
@@ -252,21 +242,5 @@ mod tests {
             within.is_above(0.0, || 0.5) && !within.is_above(0.0, || 0.9) && within.is_above(-1.0, || 0.9)
         );
         assert!(!beyond.is_above(beyond.value, || 0.0));
-    }
-
-    #[test]
-    fn merged_sketches_know_what_both_knew() {
-        let (mut one, mut other, mut all) = (Sketch::default(), Sketch::default(), Vec::new());
-        for i in 0..50_000 {
-            let value = libm::sin(f64::from(i));
-            all.push(value);
-            if i % 3 == 0 { one.insert(value) } else { other.insert(value) }
-        }
-        one.merge(&other);
-        all.sort_unstable_by(f64::total_cmp);
-        assert_eq!(one.count(), 50_000);
-        for q in [0.1, 0.5, 0.9] {
-            assert!(rank_error(&all, &one, q) <= 2.0 * bound(all.len()));
-        }
     }
 }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::{Error, Result};
+
 /// One turn of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
@@ -32,6 +34,13 @@ pub struct Question {
     pub messages: Vec<Message>,
     /// The kind of answer that is asked for.
     pub ask: Ask,
+}
+
+impl Question {
+    /// One that a user's turn alone asks, answered by a text.
+    pub(crate) fn reply(id: String, prompt: impl Into<String>, limit: usize) -> Self {
+        Self { id, messages: vec![Message::user(prompt)], ask: Ask::Reply { limit, stop: Vec::new() } }
+    }
 }
 
 /// The kind of answer that a question asks for.
@@ -70,4 +79,37 @@ pub enum Answer {
         /// For each reply the probabilities of its tokens, in order, without the end-of-turn token.
         probabilities: Vec<Vec<f32>>,
     },
+}
+
+impl Answer {
+    /// The reply's text.
+    pub(crate) fn text(&self) -> Result<&str> {
+        match self {
+            Self::Reply { text, .. } => Ok(text),
+            Self::Likelihood { .. } => Err(Error::Setting(
+                "the question asks for a text reply, but the answer holds likelihoods".into(),
+            )),
+        }
+    }
+
+    /// The log-likelihood of each of `replies` replies.
+    pub(crate) fn log_likelihoods(&self, replies: usize) -> Result<Vec<f64>> {
+        // A probability that was rounded to 0 counts as the smallest positive number, not as impossible.
+        let log = |p: &f32| f64::from(p.max(f32::MIN_POSITIVE)).ln();
+        Ok(self.probabilities(replies)?.iter().map(|tokens| tokens.iter().map(log).sum()).collect())
+    }
+
+    /// The probabilities of each of `replies` replies' tokens.
+    fn probabilities(&self, replies: usize) -> Result<&[Vec<f32>]> {
+        match self {
+            Self::Likelihood { probabilities } if probabilities.len() == replies => Ok(probabilities),
+            Self::Likelihood { probabilities } => Err(Error::Setting(format!(
+                "likelihoods of {} replies, where those of {replies} were asked for",
+                probabilities.len()
+            ))),
+            Self::Reply { .. } => Err(Error::Setting(
+                "the question asks for likelihoods, but the answer is a text reply".into(),
+            )),
+        }
+    }
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokensieve_data::Catalogue;
 
-use crate::keyed::{KeyedTask, one, value};
+use crate::task::{one, value};
 use crate::{Answer, Ask, Error, Measure, Message, Question, Result, Task, rows};
 
 /// The text whose likelihood decides the model's choice.
@@ -50,7 +50,7 @@ const BY_TEXT: &[Measure] = &[
 ];
 const BY_LETTER: &[Measure] = &[ACC, PROBABILITY];
 
-pub(crate) fn open(set: &str, by: By) -> Result<Box<dyn Task>> {
+pub(crate) fn open(set: &str, by: By) -> Result<Task> {
     let files = Catalogue::load()?.fetch(set)?;
     let path = files.path("test");
     let rows: Vec<ChoiceRow> = rows::json_lines(path)?;
@@ -66,8 +66,8 @@ pub(crate) fn open(set: &str, by: By) -> Result<Box<dyn Task>> {
     });
     let items = items.collect::<Result<Vec<_>>>()?;
     Ok(match by {
-        By::Text => KeyedTask::task(set, items, BY_TEXT, by_text),
-        By::Letter => KeyedTask::task(format!("{set}-letter"), items, BY_LETTER, by_letter),
+        By::Text => Task::new(set, items, BY_TEXT, by_text),
+        By::Letter => Task::new(format!("{set}-letter"), items, BY_LETTER, by_letter),
     })
 }
 

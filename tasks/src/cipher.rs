@@ -7,18 +7,10 @@
 use sha2::{Digest, Sha256};
 use tokensieve_base::streams::HashedStream;
 
+use crate::arithmetic::Split;
 use crate::figfont::Library;
-use crate::keyed::{KeyedTask, one, value};
-use crate::{Answer, Ask, Measure, Message, Question, Result, Task};
-
-/// The split of a puzzle.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Split {
-    /// Half of the words.
-    Train,
-    /// The others.
-    Test,
-}
+use crate::task::{one, value};
+use crate::{Answer, Measure, Question, Result, Task};
 
 /// A puzzle with its solution.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,17 +82,13 @@ fn split_of(word: &str) -> Split {
     if Sha256::digest(word)[0] < 128 { Split::Test } else { Split::Train }
 }
 
-pub(crate) fn open() -> Result<Box<dyn Task>> {
+pub(crate) fn open() -> Result<Task> {
     let library = Library::load()?;
     let items = (0..TEST).map(|index| {
         let puzzle = Puzzle::new(&library, 0, Split::Test, index);
-        let ask = Ask::Reply { limit: LIMIT, stop: Vec::new() };
-        (
-            Question { id: index.to_string(), messages: vec![Message::user(puzzle.prompt())], ask },
-            puzzle.secret,
-        )
+        (Question::reply(index.to_string(), puzzle.prompt(), LIMIT), puzzle.secret)
     });
-    Ok(KeyedTask::task("cipher", items, MEASURES, mark))
+    Ok(Task::new("cipher", items, MEASURES, mark))
 }
 
 fn mark(secret: &String, answer: &Answer) -> Result<Vec<Vec<f64>>> {

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use tokensieve_data::Catalogue;
 
-use crate::keyed::{KeyedTask, one};
+use crate::task::one;
 use crate::{Answer, Ask, Measure, Message, Question, Result, Task, number, rows};
 
 /// Worked examples before the question.
@@ -45,7 +45,7 @@ pub(crate) fn split(name: &str) -> Result<Vec<Problem>> {
     rows::json_lines(Catalogue::load()?.fetch("gsm8k")?.path(name))
 }
 
-pub(crate) fn open(shots: Shots) -> Result<Box<dyn Task>> {
+pub(crate) fn open(shots: Shots) -> Result<Task> {
     let (name, examples) = match shots {
         Shots::None => ("gsm8k", Vec::new()),
         Shots::Eight => ("gsm8k-8shot", examples()?),
@@ -56,7 +56,7 @@ pub(crate) fn open(shots: Shots) -> Result<Box<dyn Task>> {
         let ask = Ask::Reply { limit: LIMIT, stop: Vec::new() };
         (Question { id: index.to_string(), messages, ask }, row.answer)
     });
-    Ok(KeyedTask::task(name, items, MEASURES, mark))
+    Ok(Task::new(name, items, MEASURES, mark))
 }
 
 fn examples() -> Result<Vec<Message>> {

@@ -69,7 +69,7 @@ pub fn make(
             }))
         }
         "cipher" => {
-            let split = one_of(split, [("train", cipher::Split::Train), ("test", cipher::Split::Test)])?;
+            let split = one_of(split, [("train", Split::Train), ("test", Split::Test)])?;
             let library = Library::load()?;
             Box::new(indices.map(move |index| {
                 let puzzle = cipher::Puzzle::new(&library, seed, split, index);

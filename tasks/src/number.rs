@@ -1,18 +1,16 @@
 //! Finding the number that an answer gives in its text.
 
-use std::sync::LazyLock;
-
-use regex::Regex;
+use crate::pattern::pattern;
 
 /// The number after the first `#### `, under the strict rule of lm-evaluation-harness's task `gsm8k`.
 pub fn strict(text: &str) -> Option<&str> {
-    static RULE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"#### (-?[0-9.,]+)").expect("a regex"));
+    pattern!(RULE, r"#### (-?[0-9.,]+)");
     RULE.captures(text).and_then(|found| found.get(1)).map(|found| found.as_str())
 }
 
 /// The last match of the number pattern of that task's flexible rule.
 pub fn flexible(text: &str) -> Option<&str> {
-    static RULE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"-?[$0-9.,]{2,}|-?[0-9]+").expect("a regex"));
+    pattern!(RULE, r"-?[$0-9.,]{2,}|-?[0-9]+");
     RULE.find_iter(text).last().map(|found| found.as_str())
 }
 
@@ -31,11 +29,8 @@ pub fn same_text(found: &str, key: &str) -> bool {
 /// ignored. A minus counts if it stands directly before the number or its currency sign; with a blank behind it, it is a
 /// bullet or a subtraction.
 pub fn last(text: &str) -> Option<String> {
-    static RULE: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new(r"([-−])?(?:[$€£¥]\s?)?(-)?([0-9]+(?:,[0-9]+)*(?:\.[0-9]+)?|\.[0-9]+)").expect("a regex")
-    });
-    static GROUPED: LazyLock<Regex> =
-        LazyLock::new(|| Regex::new(r"^[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?$").expect("a regex"));
+    pattern!(RULE, r"([-−])?(?:[$€£¥]\s?)?(-)?([0-9]+(?:,[0-9]+)*(?:\.[0-9]+)?|\.[0-9]+)");
+    pattern!(GROUPED, r"^[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?$");
     let marked = text.rsplit_once("####").map(|(_, answer)| answer);
     let of = |text: &str| {
         let found = RULE.captures_iter(text).last()?;

@@ -11,9 +11,8 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use tokensieve_data::Catalogue;
 
-use crate::keyed::KeyedTask;
 use crate::task::Unit;
-use crate::{Answer, Ask, Measure, Message, Question, Result, Task, rows};
+use crate::{Answer, Measure, Question, Result, Task, rows};
 
 const CHARACTERS: usize = 6;
 const WORDS: usize = 2;
@@ -133,14 +132,12 @@ pub(crate) fn alpaca() -> Result<Vec<Instruction>> {
     rows::json(Catalogue::load()?.fetch("alpaca")?.path("train"))
 }
 
-pub(crate) fn open() -> Result<Box<dyn Task>> {
+pub(crate) fn open() -> Result<Task> {
     let rows = alpaca()?.into_iter().enumerate();
     let held_out = rows.filter(|(_, row)| row.is_held_out() && !row.output.trim().is_empty());
-    let items = held_out.map(|(index, row)| {
-        let ask = Ask::Reply { limit: 256, stop: Vec::new() };
-        (Question { id: index.to_string(), messages: vec![Message::user(row.prompt())], ask }, row.output)
-    });
-    Ok(KeyedTask::task("alpaca-overlap", items, MEASURES, mark))
+    let items =
+        held_out.map(|(index, row)| (Question::reply(index.to_string(), row.prompt(), 256), row.output));
+    Ok(Task::new("alpaca-overlap", items, MEASURES, mark))
 }
 
 #[expect(clippy::ptr_arg, reason = "every grading function takes a reference to the key")]

@@ -3,13 +3,12 @@
 //! A small model hardly ever writes a right answer to GSM8K, but it may well find the right one more likely than a wrong one.
 //! The wrong answers have the right calculation but for its last line and the final number, so that all are equally fluent.
 
-use std::sync::LazyLock;
-
-use regex::{Captures, Regex};
+use regex::Captures;
 use tokensieve_base::streams::HashedStream;
 
 use crate::arithmetic::{Split, Telling, problem};
-use crate::keyed::{KeyedTask, one, value};
+use crate::pattern::pattern;
+use crate::task::{one, value};
 use crate::{Answer, Ask, Measure, Message, Question, Result, Task, gsm8k};
 
 /// Wrong answers to a question.
@@ -26,12 +25,12 @@ const MEASURES: &[Measure] = &[
     },
 ];
 
-pub(crate) fn gsm8k() -> Result<Box<dyn Task>> {
+pub(crate) fn gsm8k() -> Result<Task> {
     let rows = gsm8k::split("test")?.into_iter().enumerate();
     Ok(task("gsm8k-paired", rows.map(|(index, row)| (index as u64, row.question, row.answer))))
 }
 
-pub(crate) fn arithmetic() -> Box<dyn Task> {
+pub(crate) fn arithmetic() -> Task {
     let rows = (0..STORIES).map(|index| {
         let problem = problem(0, Split::Test, index);
         (index, Telling::LINES.prompt(&problem), Telling::LINES.reply(&problem, 0, index).text)
@@ -39,14 +38,14 @@ pub(crate) fn arithmetic() -> Box<dyn Task> {
     task("arithmetic-paired", rows)
 }
 
-fn task(name: &str, rows: impl Iterator<Item = (u64, String, String)>) -> Box<dyn Task> {
+fn task(name: &str, rows: impl Iterator<Item = (u64, String, String)>) -> Task {
     let items = rows.filter_map(|(index, question, right)| {
         let mut replies = vec![right.clone()];
         replies.extend(wrong(&right, &format!("{name}/{index}"))?);
         let ask = Ask::Likelihood { replies };
         Some((Question { id: index.to_string(), messages: vec![Message::user(question)], ask }, ()))
     });
-    KeyedTask::task(name, items, MEASURES, mark)
+    Task::new(name, items, MEASURES, mark)
 }
 
 /// The right answer comes first.
@@ -62,8 +61,7 @@ fn mark((): &(), answer: &Answer) -> Result<Vec<Vec<f64>>> {
 
 /// An answer with other results; `None` where the result is no positive whole number.
 fn wrong(right: &str, name: &str) -> Option<Vec<String>> {
-    static NUMBER: LazyLock<Regex> =
-        LazyLock::new(|| Regex::new(r"[0-9][0-9,]*(?:\.[0-9]+)?").expect("a regex"));
+    pattern!(NUMBER, r"[0-9][0-9,]*(?:\.[0-9]+)?");
     let result: u64 = right.rsplit_once("#### ")?.1.trim().replace(',', "").parse().ok()?;
     let mut others: Vec<u64> =
         [1, 2, 10].iter().flat_map(|by| [result + by, result.saturating_sub(*by)]).collect();

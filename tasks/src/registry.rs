@@ -2,8 +2,8 @@
 
 use crate::choice::{self, By};
 use crate::{
-    Answer, Error, Measure, Question, Result, Task, alpaca_eval, arithmetic, cipher, figfont, gsm8k, ifeval,
-    instructions, maths, overlap, paired,
+    Error, Result, Task, alpaca_eval, arithmetic, cipher, figfont, gsm8k, ifeval, instructions, maths,
+    overlap, paired,
 };
 use tokensieve_base::streams::HashedStream;
 
@@ -16,7 +16,7 @@ pub struct Options {
     pub seed: u64,
 }
 
-type Open = fn() -> Result<Box<dyn Task>>;
+type Open = fn() -> Result<Task>;
 
 /// Name and opener; one line per task.
 const TASKS: &[(&str, Open)] = &[
@@ -56,13 +56,19 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 }
 
 /// Opens the task of this name; its data are fetched if necessary.
-pub fn open(name: &str, options: &Options) -> Result<Box<dyn Task>> {
+pub fn open(name: &str, options: &Options) -> Result<Task> {
     let Some((_, open)) = TASKS.iter().find(|(known, _)| *known == name) else {
         return Err(Error::Setting(unknown(name)));
     };
     let task = open()?;
+    let all = task.questions().len();
     Ok(match options.limit {
-        Some(limit) if limit < task.questions().len() => Box::new(First::of(task, limit, options.seed)),
+        Some(limit) if limit < all => {
+            let mut chosen: Vec<usize> = (0..all).collect();
+            HashedStream::new(options.seed, "limit").shuffle(&mut chosen);
+            chosen.truncate(limit);
+            task.choosing(chosen)
+        }
         _ => task,
     })
 }
@@ -77,45 +83,10 @@ fn unknown(name: &str) -> String {
     )
 }
 
-/// A subset of a task's questions.
-struct First {
-    task: Box<dyn Task>,
-    /// Their indices in the task.
-    chosen: Vec<usize>,
-    questions: Vec<Question>,
-}
-
-impl First {
-    fn of(task: Box<dyn Task>, limit: usize, seed: u64) -> Self {
-        let mut chosen: Vec<usize> = (0..task.questions().len()).collect();
-        HashedStream::new(seed, "limit").shuffle(&mut chosen);
-        chosen.truncate(limit);
-        let questions = chosen.iter().map(|index| task.questions()[*index].clone()).collect();
-        Self { task, chosen, questions }
-    }
-}
-
-impl Task for First {
-    fn name(&self) -> &str {
-        self.task.name()
-    }
-
-    fn questions(&self) -> &[Question] {
-        &self.questions
-    }
-
-    fn measures(&self) -> &[Measure] {
-        self.task.measures()
-    }
-
-    fn tally(&self, question: usize, answer: &Answer) -> Result<Vec<Vec<f64>>> {
-        self.task.tally(self.chosen[question], answer)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Answer;
 
     #[test]
     fn a_wrong_name_is_answered_with_the_nearest() {

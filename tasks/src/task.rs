@@ -1,22 +1,61 @@
-//! The trait of all tasks, and their measures.
+//! Tasks and their measures.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Answer, Question, Result};
 
 /// Questions, and how their answers are graded. One file per task.
-pub trait Task: Send + Sync {
+pub struct Task {
+    name: String,
+    questions: Vec<Question>,
+    measures: &'static [Measure],
+    grade: Box<Grade>,
+}
+
+type Grade = dyn Fn(usize, &Answer) -> Result<Vec<Vec<f64>>> + Send + Sync;
+
+impl Task {
+    /// Questions with their keys. `grade` holds an answer against its question's key: for each measure the numbers that it
+    /// adds.
+    pub fn new<K: Send + Sync + 'static>(
+        name: impl Into<String>,
+        items: impl IntoIterator<Item = (Question, K)>,
+        measures: &'static [Measure],
+        grade: fn(&K, &Answer) -> Result<Vec<Vec<f64>>>,
+    ) -> Self {
+        let (questions, keys): (_, Vec<K>) = items.into_iter().unzip();
+        let grade = Box::new(move |question: usize, answer: &Answer| grade(&keys[question], answer));
+        Self { name: name.into(), questions, measures, grade }
+    }
+
+    /// The task with these of its questions, in this order.
+    #[must_use]
+    pub(crate) fn choosing(self, chosen: Vec<usize>) -> Self {
+        let Self { name, questions, measures, grade } = self;
+        let questions = chosen.iter().map(|index| questions[*index].clone()).collect();
+        let grade = Box::new(move |question: usize, answer: &Answer| grade(chosen[question], answer));
+        Self { name, questions, measures, grade }
+    }
+
     /// Its name on the command line and in tables.
-    fn name(&self) -> &str;
+    pub fn name(&self) -> &str {
+        &self.name
+    }
 
     /// The questions, in the order of the data.
-    fn questions(&self) -> &[Question];
+    pub fn questions(&self) -> &[Question] {
+        &self.questions
+    }
 
     /// Its measures; the first is the headline.
-    fn measures(&self) -> &[Measure];
+    pub fn measures(&self) -> &[Measure] {
+        self.measures
+    }
 
     /// For each measure the numbers that this answer adds to it.
-    fn tally(&self, question: usize, answer: &Answer) -> Result<Vec<Vec<f64>>>;
+    pub fn tally(&self, question: usize, answer: &Answer) -> Result<Vec<Vec<f64>>> {
+        (self.grade)(question, answer)
+    }
 }
 
 /// A number that a task yields. It is a function of sums over the questions, so that it can be computed for any resample.
@@ -72,4 +111,14 @@ fn calibration_error(sums: &[f64]) -> f64 {
 /// The first sum divided by the second.
 pub(crate) fn ratio(sums: &[f64]) -> f64 {
     sums[0] / sums[1]
+}
+
+/// The tally of a share for one question, answered rightly or not.
+pub(crate) fn one(right: bool) -> Vec<f64> {
+    vec![f64::from(u8::from(right)), 1.0]
+}
+
+/// The tally of a mean for one question.
+pub(crate) fn value(value: f64) -> Vec<f64> {
+    vec![value, 1.0]
 }

@@ -1,6 +1,6 @@
 //! The binomial distribution: exact intervals of a share.
 
-use super::Estimate;
+use super::{Estimate, bisect};
 
 /// Halvings of the interval in which an end is looked for: to the last bit.
 const HALVINGS: usize = 60;
@@ -18,15 +18,7 @@ pub fn binomial_interval(hits: usize, n: usize, coverage: f64) -> Option<Estimat
 
 /// Where a condition that holds from 0 on ends.
 fn root(holds: impl Fn(f64) -> bool) -> f64 {
-    let (mut low, mut high) = (0.0, 1.0);
-    for _ in 0..HALVINGS {
-        let middle = f64::midpoint(low, high);
-        if holds(middle) {
-            low = middle;
-        } else {
-            high = middle;
-        }
-    }
+    let (low, high) = bisect(0.0, 1.0, HALVINGS, holds);
     f64::midpoint(low, high)
 }
 

@@ -22,7 +22,7 @@ pub use order::{median_band, median_interval, quantile};
 pub use power::{detectable_effect, deviation_limit, equivalence_power, student_power};
 pub use ranks::{among_largest, auroc, mid_ranks, pearson, spearman};
 pub use several::{equivalence_test, holm};
-pub use sign::{sign_counts, sign_test, sign_test_greater};
+pub use sign::{sign_counts, sign_test};
 pub use student::{jackknife_half_width, mean_interval, student_cdf, student_quantile, student_test};
 
 /// A number with the interval that it comes with, and how many values it was made from.
@@ -68,6 +68,19 @@ pub fn standard_error(values: &[f64]) -> Option<f64> {
     let (mean, n) = (mean(values)?, values.len() as f64);
     let squares: f64 = values.iter().map(|v| (v - mean) * (v - mean)).sum();
     (values.len() > 1).then(|| (squares / (n - 1.0) / n).sqrt())
+}
+
+/// Where a condition that holds below some number ends between `low` and `high`: both ends after so many halvings.
+pub fn bisect(mut low: f64, mut high: f64, halvings: usize, holds: impl Fn(f64) -> bool) -> (f64, f64) {
+    for _ in 0..halvings {
+        let middle = f64::midpoint(low, high);
+        if holds(middle) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    (low, high)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What tests of a mean will find, before there are values: for plans. Effects are in standard deviations of one value, which
 //! is normal.
 
-use super::student_quantile;
+use super::{bisect, student_quantile};
 
 /// Simpson's rule over the scaled chi distribution: intervals, and an end beyond which nothing is left from 3 degrees of freedom.
 const INTERVALS: u32 = 4000;
@@ -33,30 +33,14 @@ pub fn detectable_effect(power: f64, n: usize, level: f64) -> Option<f64> {
     while student_power(high, n, level)? < power {
         high *= 2.0;
     }
-    let mut low = 0.0;
-    for _ in 0..50 {
-        let middle = f64::midpoint(low, high);
-        if student_power(middle, n, level)? < power {
-            low = middle;
-        } else {
-            high = middle;
-        }
-    }
-    Some(high)
+    let is_missed = |effect| student_power(effect, n, level).is_some_and(|found| found < power);
+    Some(bisect(0.0, high, 50, is_missed).1)
 }
 
 /// How many times the standard deviation of `n` values may be exceeded by the true one, with a confidence of 80 %.
 pub fn deviation_limit(n: usize) -> Option<f64> {
     let freedom = n.checked_sub(1).filter(|freedom| *freedom > 0)?;
-    let (mut low, mut high) = (0.0, END);
-    for _ in 0..50 {
-        let middle = f64::midpoint(low, high);
-        if integral(middle, |s| density(s, freedom)) < 0.2 {
-            low = middle;
-        } else {
-            high = middle;
-        }
-    }
+    let (_, high) = bisect(0.0, END, 50, |ratio| integral(ratio, |s| density(s, freedom)) < 0.2);
     Some(1.0 / high)
 }
 

@@ -1,6 +1,6 @@
 //! Student's distribution, and the intervals and tests of a mean that rest on it.
 
-use super::{Estimate, mean, standard_error};
+use super::{Estimate, bisect, mean, standard_error};
 
 /// Mean with Student's 95 % interval; `None` for fewer than two values.
 pub fn mean_interval(values: &[f64]) -> Option<Estimate> {
@@ -49,16 +49,8 @@ pub fn student_quantile(probability: f64, freedom: usize) -> Option<f64> {
     while student_cdf(bound, freedom) < probability.max(1.0 - probability) {
         bound *= 2.0;
     }
-    let (mut low, mut high) = (-bound, bound);
     // Each halving wins one bit: 80 exhaust a double's 53 from any bracket that a tail needs.
-    for _ in 0..80 {
-        let middle = f64::midpoint(low, high);
-        if student_cdf(middle, freedom) < probability {
-            low = middle;
-        } else {
-            high = middle;
-        }
-    }
+    let (low, high) = bisect(-bound, bound, 80, |t| student_cdf(t, freedom) < probability);
     Some(f64::midpoint(low, high))
 }
 

@@ -1,7 +1,7 @@
 //! Downloads over http and https, continued where they were interrupted.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::fs::{self, OpenOptions};
+use std::io::{self, BufReader};
 use std::path::Path;
 use std::time::Duration;
 
@@ -75,30 +75,14 @@ fn attempt(agent: &Agent, url: &str, part: &Path, bar: &Progress) -> Result<(), 
     let file = OpenOptions::new().create(true).append(start > 0).write(true).truncate(start == 0).open(part);
     let mut file = file.map_err(|error| Failure::Final(format!("{}: {error}", part.display())))?;
     bar.begin(expected, start);
-    let got = start + copy(response.into_body(), &mut file, bar).map_err(Failure::BrokeOff)?;
+    let mut body = BufReader::with_capacity(1 << 16, bar.wrap(response.into_body().into_reader()));
+    let copied = io::copy(&mut body, &mut file).map_err(|error| Failure::BrokeOff(error.to_string()))?;
+    let got = start + copied;
     match expected {
         Some(expected) if got < expected => {
             Err(Failure::BrokeOff(format!("broke off after {got} of {expected} bytes")))
         }
         _ => Ok(()),
-    }
-}
-
-fn copy(body: Body, file: &mut File, bar: &Progress) -> Result<u64, String> {
-    let mut reader = body.into_reader();
-    let mut buffer = vec![0; 1 << 16];
-    let mut total = 0;
-    loop {
-        match reader.read(&mut buffer) {
-            Ok(0) => return Ok(total),
-            Ok(n) => {
-                file.write_all(&buffer[..n]).map_err(|error| error.to_string())?;
-                total += n as u64;
-                bar.advance(n as u64);
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error.to_string()),
-        }
     }
 }
 

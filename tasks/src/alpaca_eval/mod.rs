@@ -3,7 +3,7 @@
 //!
 //! The task `alpaca-eval` asks the [`instructions`]. A [`judge`](crate::judge) gives the preferences. [`LengthControl`] turns them into
 //! [`WinRates`] with intervals: [`LengthControl::published`] is AlpacaEval's own model, [`LengthControl::plain`] the same
-//! without the instructions' difficulty, for any other list of instructions. [`Published`] is the public leaderboard.
+//! without the instructions' difficulty, for any other list of instructions. [`Published`] holds the public weights and preferences.
 
 mod contest;
 mod fit;
@@ -20,5 +20,5 @@ pub use length_control::{LengthControl, PENALTY, WinRates, raw_win_rate};
 pub use outputs::{outputs, read_outputs};
 pub use prompts::instructions;
 pub(crate) use prompts::open;
-pub use published::{LeaderboardEntry, Published};
+pub use published::Published;
 pub use regulariser::{PENALTIES, Regulariser, nearest_penalty};

@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use tokensieve_data::Catalogue;
 
-use crate::keyed::{KeyedTask, one, value};
-use crate::{Answer, Ask, Measure, Message, Question, Result, Task, Unit, rows};
+use crate::task::{one, value};
+use crate::{Answer, Measure, Question, Result, Task, Unit, rows};
 
 /// Maximum number of new tokens. Published outputs average about 500 and may take 2048; the smallest models have no more than 2048
 /// for prompt and reply together (choice).
@@ -33,13 +33,13 @@ pub fn instructions(catalogue: &Catalogue) -> Result<Vec<String>> {
 
 /// The instructions as a task, which measures its replies' length and whether they end. A question's name is its place in
 /// [`instructions`].
-pub(crate) fn open() -> Result<Box<dyn Task>> {
+pub(crate) fn open() -> Result<Task> {
     let instructions = instructions(&Catalogue::load()?)?;
-    let items = instructions.into_iter().enumerate().map(|(index, instruction)| {
-        let ask = Ask::Reply { limit: LIMIT, stop: Vec::new() };
-        (Question { id: index.to_string(), messages: vec![Message::user(instruction)], ask }, ())
-    });
-    Ok(KeyedTask::task("alpaca-eval", items, MEASURES, mark))
+    let items = instructions
+        .into_iter()
+        .enumerate()
+        .map(|(index, instruction)| (Question::reply(index.to_string(), instruction, LIMIT), ()));
+    Ok(Task::new("alpaca-eval", items, MEASURES, mark))
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "every grading function takes a reference to the key")]

@@ -1,5 +1,5 @@
-//! The public leaderboard of AlpacaEval 2 (judge GPT-4 Turbo, baseline GPT-4 1106 preview), the weights of its
-//! length-controlled model, and the published preferences of the judge.
+//! What AlpacaEval 2 has published (judge GPT-4 Turbo, baseline GPT-4 1106 preview): the weights of its length-controlled
+//! model, and the preferences of the judge.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,30 +12,15 @@ use super::outputs::{lengths, outputs};
 use super::{Contest, Regulariser, Weights};
 use crate::{Error, Result};
 
-/// The published leaderboard, weights and preferences.
+/// The published weights and preferences.
 #[derive(Clone, Debug)]
 pub struct Published {
-    /// The leaderboard by model.
-    pub leaderboard: BTreeMap<String, LeaderboardEntry>,
     /// The length-controlled model's weights by language model.
     pub weights: BTreeMap<String, Weights>,
     /// The difficulty of each instruction.
     pub difficulties: Vec<f64>,
     /// The judged contests by model, in the instructions' order. A few models lack one to three instructions.
     pub contests: BTreeMap<String, Vec<Contest>>,
-}
-
-/// A line of the leaderboard; rates are shares.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct LeaderboardEntry {
-    /// How many instructions were judged.
-    pub judged: usize,
-    /// The mean preference.
-    pub win_rate: f64,
-    /// Its standard error.
-    pub standard_error: f64,
-    /// The length-controlled win rate.
-    pub length_controlled: f64,
 }
 
 impl Published {
@@ -45,10 +30,6 @@ impl Published {
         let difficulties: Vec<f64> = read::<Difficulty>(judged.path("instruction-difficulty"))?
             .iter()
             .map(|row| row.instruction_difficulty)
-            .collect();
-        let leaderboard = read::<LeaderboardLine>(files.path("leaderboard"))?
-            .into_iter()
-            .map(LeaderboardLine::entry)
             .collect();
         let weights = read::<WeightsLine>(files.path("length-weights"))?
             .into_iter()
@@ -75,7 +56,7 @@ impl Published {
                 difficulty: *difficulty,
             });
         }
-        Ok(Self { leaderboard, weights, difficulties, contests })
+        Ok(Self { weights, difficulties, contests })
     }
 
     /// The regularising set of the published fit, recovered from the models that `use_model` picks.
@@ -109,28 +90,6 @@ const GAMED: [&str; 2] = ["gpt4-1106-preview-concise", "gpt4-1106-preview-verbos
 #[derive(Deserialize)]
 struct Difficulty {
     instruction_difficulty: f64,
-}
-
-#[derive(Deserialize)]
-struct LeaderboardLine {
-    #[serde(rename = "")]
-    model: String,
-    win_rate: f64,
-    standard_error: f64,
-    n_total: usize,
-    length_controlled_winrate: f64,
-}
-
-impl LeaderboardLine {
-    fn entry(self) -> (String, LeaderboardEntry) {
-        let entry = LeaderboardEntry {
-            judged: self.n_total,
-            win_rate: self.win_rate / 100.0,
-            standard_error: self.standard_error / 100.0,
-            length_controlled: self.length_controlled_winrate / 100.0,
-        };
-        (self.model, entry)
-    }
 }
 
 #[derive(Deserialize)]

@@ -13,8 +13,8 @@ pub mod telling;
 pub use story::{LEVELS, Problem, Split, Step, problem};
 pub use telling::Telling;
 
-use crate::keyed::{KeyedTask, one};
-use crate::{Answer, Ask, Measure, Message, Question, Result, Task, gsm8k};
+use crate::task::one;
+use crate::{Answer, Measure, Question, Result, Task, gsm8k};
 
 /// Number of problems in the task, the same number of each level.
 const TEST: u64 = 1000;
@@ -41,25 +41,23 @@ const fn measures(order: Order) -> [Measure; 3 + LEVELS as usize] {
 }
 
 /// The task `arithmetic`: the first problems of the test split of seed 0.
-pub(crate) fn lines() -> Box<dyn Task> {
+pub(crate) fn lines() -> Task {
     const MEASURES: &[Measure] = &measures(LINES);
     let items = items(Telling::LINES);
-    KeyedTask::task("arithmetic", items, MEASURES, |problem, answer| grade(problem, answer, LINES))
+    Task::new("arithmetic", items, MEASURES, |problem, answer| grade(problem, answer, LINES))
 }
 
 /// The task `arithmetic-words`: the same problems, to be answered in sentences.
-pub(crate) fn words() -> Box<dyn Task> {
+pub(crate) fn words() -> Task {
     const MEASURES: &[Measure] = &measures(WORDS);
     let items = items(Telling::WORDS);
-    KeyedTask::task("arithmetic-words", items, MEASURES, |problem, answer| grade(problem, answer, WORDS))
+    Task::new("arithmetic-words", items, MEASURES, |problem, answer| grade(problem, answer, WORDS))
 }
 
 fn items(telling: Telling) -> impl Iterator<Item = (Question, Problem)> {
     (0..TEST).map(move |index| {
         let problem = problem(0, Split::Test, index);
-        let messages = vec![Message::user(telling.prompt(&problem))];
-        let ask = Ask::Reply { limit: 128, stop: Vec::new() };
-        (Question { id: index.to_string(), messages, ask }, problem)
+        (Question::reply(index.to_string(), telling.prompt(&problem), 128), problem)
     })
 }
 

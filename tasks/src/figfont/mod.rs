@@ -11,8 +11,8 @@ pub use font::{Font, KERN, SMUSH};
 pub use library::{Library, is_readable};
 use sha2::{Digest, Sha256};
 
-use crate::keyed::{KeyedTask, one, value};
-use crate::{Answer, Ask, Measure, Message, Question, Result, Task};
+use crate::task::{one, value};
+use crate::{Answer, Measure, Question, Result, Task};
 use tokensieve_base::streams::HashedStream;
 
 /// The split of a puzzle.
@@ -86,14 +86,13 @@ fn draw(font: &Font, word: &str) -> String {
     rows.join("\n")
 }
 
-pub(crate) fn open(name: &str, split: Split) -> Result<Box<dyn Task>> {
+pub(crate) fn open(name: &str, split: Split) -> Result<Task> {
     let library = Library::load()?;
     let items = (0..TEST).map(|index| {
         let puzzle = Puzzle::new(&library, 0, split, index);
-        let ask = Ask::Reply { limit: LIMIT, stop: Vec::new() };
-        (Question { id: index.to_string(), messages: vec![Message::user(puzzle.prompt())], ask }, puzzle.word)
+        (Question::reply(index.to_string(), puzzle.prompt(), LIMIT), puzzle.word)
     });
-    Ok(KeyedTask::task(name, items, MEASURES, mark))
+    Ok(Task::new(name, items, MEASURES, mark))
 }
 
 fn mark(word: &String, answer: &Answer) -> Result<Vec<Vec<f64>>> {

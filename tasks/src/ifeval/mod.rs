@@ -23,8 +23,8 @@ use serde_json::Value;
 use tokensieve_data::Catalogue;
 
 use self::arguments::Arguments;
-use crate::keyed::{KeyedTask, one};
-use crate::{Answer, Ask, Error, Measure, Message, Question, Result, Task, Unit, rows};
+use crate::task::one;
+use crate::{Answer, Error, Measure, Question, Result, Task, Unit, rows};
 
 type Check = fn(&Arguments, &str) -> Result<bool>;
 
@@ -85,15 +85,12 @@ struct PromptRow {
     arguments: Vec<Value>,
 }
 
-pub(crate) fn open() -> Result<Box<dyn Task>> {
+pub(crate) fn open() -> Result<Task> {
     let files = Catalogue::load()?.fetch("ifeval")?;
     let rows: Vec<PromptRow> = rows::json_lines(files.path("prompts"))?;
-    let items = rows.into_iter().map(|row| {
-        let messages = vec![Message::user(row.prompt.clone())];
-        let ask = Ask::Reply { limit: LIMIT, stop: Vec::new() };
-        (Question { id: row.key.to_string(), messages, ask }, row)
-    });
-    Ok(KeyedTask::task("ifeval", items, MEASURES, mark))
+    let items =
+        rows.into_iter().map(|row| (Question::reply(row.key.to_string(), row.prompt.clone(), LIMIT), row));
+    Ok(Task::new("ifeval", items, MEASURES, mark))
 }
 
 fn mark(row: &PromptRow, answer: &Answer) -> Result<Vec<Vec<f64>>> {

@@ -13,8 +13,8 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::arithmetic::Split;
-use crate::keyed::{KeyedTask, one};
-use crate::{Answer, Ask, Measure, Message, Question, Result, Task, ifeval};
+use crate::task::one;
+use crate::{Answer, Measure, Question, Result, Task, ifeval};
 use tokensieve_base::streams::HashedStream;
 
 /// An instruction with a response that satisfies it.
@@ -81,14 +81,12 @@ fn satisfied(
     checks.iter().map(|(name, arguments)| check(name, arguments, prompt, response)).collect()
 }
 
-pub(crate) fn open() -> Result<Box<dyn Task>> {
+pub(crate) fn open() -> Result<Task> {
     let items = (0..TEST).map(|index| {
         let instruction = instruction(0, Split::Test, index)?;
-        let messages = vec![Message::user(instruction.prompt.clone())];
-        let ask = Ask::Reply { limit: 256, stop: Vec::new() };
-        Ok((Question { id: index.to_string(), messages, ask }, instruction))
+        Ok((Question::reply(index.to_string(), instruction.prompt.clone(), 256), instruction))
     });
-    Ok(KeyedTask::task("instructions", items.collect::<Result<Vec<_>>>()?, MEASURES, mark))
+    Ok(Task::new("instructions", items.collect::<Result<Vec<_>>>()?, MEASURES, mark))
 }
 
 fn mark(instruction: &Instruction, answer: &Answer) -> Result<Vec<Vec<f64>>> {

@@ -56,7 +56,6 @@ pub struct Endpoint {
     settings: Settings,
     service: Service,
     cache: Cache,
-    progress: Box<dyn Fn(usize, usize) + Send + Sync>,
 }
 
 /// Dollars per million tokens.
@@ -104,14 +103,7 @@ impl Endpoint {
         let address = format!("{}/chat/completions", settings.base.trim_end_matches('/'));
         let service = Service::new(address, key, settings.patience);
         let cache = Cache::open(&settings.cache)?;
-        Ok(Self { settings, service, cache, progress: Box::new(|_, _| {}) })
-    }
-
-    /// Calls `progress` after each new answer with how many have come and how many were missing.
-    #[must_use]
-    pub fn with_progress(mut self, progress: impl Fn(usize, usize) + Send + Sync + 'static) -> Self {
-        self.progress = Box::new(progress);
-        self
+        Ok(Self { settings, service, cache })
     }
 
     /// Calls `notice` with a line for every request that is sent again, and why.
@@ -166,7 +158,7 @@ impl Endpoint {
 
     /// Asks what is missing. What has come is kept even when something else fails.
     fn ask(&self, missing: &[&Request]) -> Result<()> {
-        let (next, answered) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let next = AtomicUsize::new(0);
         let failure: Mutex<Option<Error>> = Mutex::new(None);
         let work = || {
             while let Some(request) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -183,7 +175,6 @@ impl Endpoint {
                     }
                     return;
                 }
-                (self.progress)(answered.fetch_add(1, Ordering::Relaxed) + 1, missing.len());
             }
         };
         thread::scope(|scope| {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use regex::Captures;
 
-use super::pattern::pattern;
+use crate::pattern::pattern;
 
 pattern!(
     DENIAL,

@@ -1,10 +1,7 @@
 //! Mathematical equality of two answers, however they are written.
 
-use std::sync::LazyLock;
-
 use num_bigint::BigInt;
 use num_traits::{Pow, Signed};
-use regex::Regex;
 
 use super::budget::{Budget, Cost};
 use super::evaluate::evaluate;
@@ -12,6 +9,7 @@ use super::plain::{Plain, plain};
 use super::points::{ENOUGH, Point};
 use super::shape::{Shape, Sign, is_name, read};
 use super::value::{Rational, Value};
+use crate::pattern::pattern;
 
 /// Longer texts are compared by their letters only.
 const LONGEST: usize = 10_000;
@@ -284,8 +282,7 @@ impl Comparison {
 
     /// Whether the first text is a decimal fraction of ten digits or more, and the other value rounded to its last place.
     fn is_rounded(&self, text: &str, value: &Value, other: &Value) -> bool {
-        static DECIMAL: LazyLock<Regex> =
-            LazyLock::new(|| Regex::new(r"^\s*-?0*(\d*)\.(\d+)\s*$").expect("a regex"));
+        pattern!(DECIMAL, r"^\s*-?0*(\d*)\.(\d+)\s*$");
         let Some(found) = DECIMAL.captures(text) else { return false };
         let (whole, places) = (&found[1], &found[2]);
         let digits =

@@ -6,7 +6,6 @@ mod contents;
 mod equality;
 mod evaluate;
 mod functions;
-mod pattern;
 mod plain;
 mod points;
 mod shape;
@@ -14,15 +13,14 @@ mod symbols;
 mod value;
 
 use std::path::Path;
-use std::sync::LazyLock;
 
 pub use equality::equal;
-use regex::Regex;
 use serde_json::Value;
 use tokensieve_data::Catalogue;
 
-use crate::keyed::{KeyedTask, one};
-use crate::{Answer, Ask, Error, Measure, Message, Question, Result, Task, rows};
+use crate::pattern::pattern;
+use crate::task::one;
+use crate::{Answer, Error, Measure, Question, Result, Task, rows};
 
 /// Maximum number of new tokens; the published protocol allows more to models that use them.
 const LIMIT: usize = 512;
@@ -35,13 +33,13 @@ const MEASURES: &[Measure] = &[
     Measure::share("boxed", "the last boxed answer equals the key"),
 ];
 
-pub(crate) fn open(set: &str) -> Result<Box<dyn Task>> {
+pub(crate) fn open(set: &str) -> Result<Task> {
     let files = Catalogue::load()?.fetch(set)?;
     let path = files.path("test");
     let rows: Vec<Value> = rows::json_lines(path)?;
     let item = |(index, row): (usize, &Value)| item(path, index, row);
     let items = rows.iter().enumerate().map(item).collect::<Result<Vec<_>>>()?;
-    Ok(KeyedTask::task(set, items, MEASURES, mark))
+    Ok(Task::new(set, items, MEASURES, mark))
 }
 
 /// A row of a set. The sets name their columns differently; the key is a column, or boxed in the solution.
@@ -63,9 +61,8 @@ fn item(path: &Path, index: usize, row: &Value) -> Result<(Question, String)> {
             "needs `problem` or `question`, and `answer`, `final_answer` or a boxed answer in `solution`",
         ));
     };
-    let messages = vec![Message::user(format!("{problem}\n\nPut your final answer in \\boxed{{}}."))];
-    let ask = Ask::Reply { limit: LIMIT, stop: Vec::new() };
-    Ok((Question { id: index.to_string(), messages, ask }, key))
+    let prompt = format!("{problem}\n\nPut your final answer in \\boxed{{}}.");
+    Ok((Question::reply(index.to_string(), prompt, LIMIT), key))
 }
 
 #[expect(clippy::ptr_arg, reason = "the shape of every mark: a reference to the key")]
@@ -77,14 +74,11 @@ fn mark(key: &String, answer: &Answer) -> Result<Vec<Vec<f64>>> {
 
 /// The final answer of a reply.
 pub fn found(reply: &str) -> Option<&str> {
-    static SAID: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new(
-            r"(?i)(?:answer\s*(?:is|:)|####)(?:[\s:*$]|\\[\[(])*([^\n]*?)(?:[.*$]*\s*\n|\.\s|[.*$]*\s*$)",
-        )
-        .expect("a regex")
-    });
-    static NUMBER: LazyLock<Regex> =
-        LazyLock::new(|| Regex::new(r"-?\d[\d,]*(?:\.\d+)?|-?\.\d+").expect("a regex"));
+    pattern!(
+        SAID,
+        r"(?i)(?:answer\s*(?:is|:)|####)(?:[\s:*$]|\\[\[(])*([^\n]*?)(?:[.*$]*\s*\n|\.\s|[.*$]*\s*$)"
+    );
+    pattern!(NUMBER, r"-?\d[\d,]*(?:\.\d+)?|-?\.\d+");
     let stated = || {
         SAID.captures_iter(reply)
             .last()?
@@ -97,8 +91,7 @@ pub fn found(reply: &str) -> Option<&str> {
 
 /// The content of the last `\boxed` (or `\fbox`) whose braces are balanced.
 pub fn boxed(text: &str) -> Option<&str> {
-    static BOX: LazyLock<Regex> =
-        LazyLock::new(|| Regex::new(r"\\(?:boxed|fbox|framebox)\s*(\{?)").expect("a regex"));
+    pattern!(BOX, r"\\(?:boxed|fbox|framebox)\s*(\{?)");
     let opening = BOX.captures_iter(text).last()?;
     let inside = &text[opening.get(0)?.end()..];
     if opening[1].is_empty() {

@@ -1,12 +1,10 @@
 //! Normalisation of spelling: LaTeX without typesetting commands, text and units.
 
-use std::sync::LazyLock;
-
-use regex::{Captures, Regex};
+use regex::Captures;
 
 use super::beside::{Said, is_denied, said, with_signs};
 use super::functions;
-use super::pattern::pattern;
+use crate::pattern::pattern;
 
 /// An answer in normalised spelling.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,14 +142,11 @@ pattern!(FACE, r"\\(?:(?:mathbf|mathit|mathsf|bf|it)\s*\{\s*([a-zA-Z])\s*\}|math
 pattern!(NAMED, r"\\operatorname\s*\{([a-z]+)\}");
 /// Text, or mathematics in another typeface, and what is in it.
 const TYPEFACE: &str = r"\\(?:text(?:bf|rm|it|sf|tt|up|normal)?|emph|[mh]box|math(?:rm|bf|it|sf|tt)|rm|operatorname)\s*\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}";
-/// With the power of a unit behind it.
-static WORDS: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(&format!(r"{TYPEFACE}(?:\^(?:\{{-?\d\}}|-?\d))?")).expect("a regex"));
-/// With what makes an argument of it.
-static IN_TYPEFACE: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(&format!("([a-zA-Z^_])?{TYPEFACE}")).expect("a regex"));
-static ONLY_TYPEFACE: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(&format!(r"^\s*{TYPEFACE}[\s.]*$")).expect("a regex"));
+// With the power of a unit behind it.
+pattern!(WORDS, format!(r"{TYPEFACE}(?:\^(?:\{{-?\d\}}|-?\d))?"));
+// With what makes an argument of it.
+pattern!(IN_TYPEFACE, format!("([a-zA-Z^_])?{TYPEFACE}"));
+pattern!(ONLY_TYPEFACE, format!(r"^\s*{TYPEFACE}[\s.]*$"));
 pattern!(
     NUMERIC,
     r"^[+-]?\s*(?:\.?\d|\\(?:frac|sqrt|pi))(?:[\d.,:+*/^{}\s-]|\\(?:frac|sqrt|pi|cdot|times))*$"
@@ -170,9 +165,9 @@ pattern!(
     UNIT,
     r"^(-?[\d.,/ ]*\d)\s+(?:[a-zA-Z]{3,}|cm|mm|km|kg|mg|mL|ml|Hz|eV|ft|in|nm|pm|am|hr|mi|lb|oz)\b[a-zA-Z/ ]*(?:\^\d)?$"
 );
-/// An expression of numbers, and behind a blank what may be a unit: symbols with a stroke between them, a symbol that is
-/// hardly a variable, or words. Small single letters are variables.
-static SYMBOL: LazyLock<Regex> = LazyLock::new(|| {
+// An expression of numbers, and behind a blank what may be a unit: symbols with a stroke between them, a symbol that is
+// hardly a variable, or words. Small single letters are variables.
+pattern!(SYMBOL, {
     let numbers = r"-?(?:[\d.,/ +()^{}*-]|\\(?:times|cdot|frac|sqrt|pi)\b)*[\d)}]";
     let power = r"(?:\^\{?-?\d\}?)?";
     let unit = format!(
@@ -181,7 +176,7 @@ static SYMBOL: LazyLock<Regex> = LazyLock::new(|| {
     let compound = format!(r"(?:{unit}\s?[/*]\s?)+{unit}");
     let symbol = r"[NKJWV]|[kMG]?(?:Pa|Hz|N|J|W|eV|\\Omega)";
     let words = "[a-z]{3,}(?: [a-z]{2,})*";
-    Regex::new(&format!(r"^({numbers})\s+(?:{compound}|{symbol}|{words})\s*$")).expect("a regex")
+    format!(r"^({numbers})\s+(?:{compound}|{symbol}|{words})\s*$")
 });
 pattern!(TIME, r"^(\d{1,2}(?::\d{2})?)\s*(?:[AaPp]\.?\s?[Mm])$");
 // `2am` and `x^2 am` may be products.

@@ -1,11 +1,8 @@
 //! The structure of an answer: lists, sets, intervals, matrices, equations, and the formulas in them.
 
-use std::sync::LazyLock;
-
-use regex::Regex;
-
 use super::budget::Budget;
 use super::plain::ROW;
+use crate::pattern::pattern;
 
 /// The parsed form of an answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -263,7 +260,7 @@ impl Shape {
 /// Whether a side of an equation only names the other: a variable, a function's value, a derivative, words, a tuple of
 /// names. `2x = 10` says what 2x is and not that the answer is 10.
 pub(super) fn is_name(side: &str) -> bool {
-    static NAME: LazyLock<Regex> = LazyLock::new(|| {
+    pattern!(NAME, {
         // A letter, a Greek one, a segment or an abbreviation in capitals, or a word; `xy` is a product.
         let base = r"(?:\\[a-zA-Z]+|[a-zA-Z]|[A-Z]{2,}|[a-zA-Z]{4,})";
         let mark = r"(?:_(?:\{(?:[^{}]|\{[^{}]*\})*\}|\\[a-zA-Z]+|[^\\{])|'|\^\{?\\prime\}?)*";
@@ -275,14 +272,12 @@ pub(super) fn is_name(side: &str) -> bool {
         let derivative = r"\\frac\s*\{\s*(?:d|\\partial)[^{}]*\}\s*\{\s*(?:d|\\partial)[^{}]*\}";
         let one = format!(r"(?:{symbol}\s*{of}|{derivative})");
         let tuple = format!(r"\(\s*{one}(?:\s*,\s*{one})*\s*\)");
-        Regex::new(&format!(r"^(?:{one}(?:\s*:\s*{one})*|\|\s*{one}\s*\||{tuple})?$")).expect("a regex")
+        format!(r"^(?:{one}(?:\s*:\s*{one})*|\|\s*{one}\s*\||{tuple})?$")
     });
-    static FUNCTION: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new(
-            r"\\(?:frac|sqrt|cdot|times|sin|cos|tan|cot|sec|csc|ln|log|lg|exp|pm|infty|pi|lfloor|lceil)\b",
-        )
-        .expect("a regex")
-    });
+    pattern!(
+        FUNCTION,
+        r"\\(?:frac|sqrt|cdot|times|sin|cos|tan|cot|sec|csc|ln|log|lg|exp|pm|infty|pi|lfloor|lceil)\b"
+    );
     let side = side.trim();
     NAME.is_match(side) && (side.starts_with("\\frac") || !FUNCTION.is_match(side))
 }

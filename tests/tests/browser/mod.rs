@@ -1,6 +1,7 @@
 //! A browser for tests: headless Chromium, driven through chromedriver by the W3C `WebDriver` protocol over plain
 //! HTTP. Only what the tests use.
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -129,7 +130,8 @@ impl Browser {
         let whole = json!({ "captureBeyondViewport": true, "clip": clip });
         let shot = self.devtools("Page.captureScreenshot", &whole);
         fs::create_dir_all(path.parent().expect("a file in a folder")).unwrap();
-        fs::write(path, base64(shot["data"].as_str().expect("a picture"))).unwrap();
+        let picture = shot["data"].as_str().expect("a picture");
+        fs::write(path, BASE64_STANDARD.decode(picture).expect("base64")).unwrap();
     }
 
     fn devtools(&self, command: &str, parameters: &Value) -> Value {
@@ -182,23 +184,4 @@ impl Drop for Browser {
         let _ = self.driver.wait();
         let _ = fs::remove_dir_all(&self.profile);
     }
-}
-
-/// Decodes base64 (RFC 4648), as pictures arrive.
-fn base64(text: &str) -> Vec<u8> {
-    let digit = |byte: u8| match byte {
-        b'A'..=b'Z' => u32::from(byte - b'A'),
-        b'a'..=b'z' => u32::from(byte - b'a') + 26,
-        b'0'..=b'9' => u32::from(byte - b'0') + 52,
-        b'+' => 62,
-        _ => 63,
-    };
-    let digits: Vec<u32> = text.bytes().filter(|byte| *byte != b'=').map(digit).collect();
-    digits
-        .chunks(4)
-        .flat_map(|four| {
-            let bits = (0..4).fold(0, |bits, at| bits << 6 | four.get(at).copied().unwrap_or(0));
-            bits.to_be_bytes()[1..four.len()].to_vec()
-        })
-        .collect()
 }

@@ -43,13 +43,13 @@ pub trait Benchmark {
     fn tally(&self, question: usize, answer: &Value) -> Result<Vec<Vec<f64>>>;
 }
 
-impl Benchmark for Box<dyn Task> {
+impl Benchmark for Task {
     fn name(&self) -> &str {
-        self.as_ref().name()
+        self.name()
     }
 
     fn measures(&self) -> &[Measure] {
-        self.as_ref().measures()
+        self.measures()
     }
 
     fn count(&self) -> usize {
@@ -83,7 +83,7 @@ impl Benchmark for Box<dyn Task> {
     }
 
     fn tally(&self, question: usize, answer: &Value) -> Result<Vec<Vec<f64>>> {
-        tally(self.as_ref(), question, answer)
+        tally(self, question, answer)
     }
 }
 
@@ -93,7 +93,7 @@ pub(super) fn stored(answer: &impl Serialize) -> Value {
 }
 
 /// What a stored answer adds to the sums of each measure of a task.
-pub(super) fn tally(task: &dyn Task, question: usize, answer: &Value) -> Result<Vec<Vec<f64>>> {
+pub(super) fn tally(task: &Task, question: usize, answer: &Value) -> Result<Vec<Vec<f64>>> {
     let answer: Answer = serde_json::from_value(answer.clone()).map_err(|error| {
         let id = &task.questions()[question].id;
         Error::Run(format!("{}, question {id}: not an answer: {error}", task.name()))

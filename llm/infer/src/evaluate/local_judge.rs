@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use tokensieve_tasks::judge::{Judge, LABELS, Pair, Verdict, question};
-use tokensieve_tasks::{self as tasks, Answer, Ask, Measure, Question, Task};
+use tokensieve_tasks::{self as tasks, Ask, Question, Task};
 
 use super::answers::Answers;
 use super::ask::{ask, stored_answer};
@@ -40,8 +40,9 @@ impl Judge for LocalJudge<'_> {
             messages: question(pair),
             ask: Ask::Likelihood { replies: LABELS.map(str::to_owned).to_vec() },
         });
-        let task: Box<dyn Task> =
-            Box::new(Verdicts { judge: self.name.clone(), questions: questions.collect() });
+        // Asked and stored like any other task, but nothing is graded.
+        let items = questions.map(|question| (question, ()));
+        let task = Task::new(self.name.clone(), items, &[], |(), _| Ok(Vec::new()));
         let (evaluated, answers) = &mut *self.state.borrow_mut();
         // Process 0 alone judges.
         let asked = ask(&task, evaluated, Some(answers), &Together::alone());
@@ -57,29 +58,5 @@ impl Judge for LocalJudge<'_> {
             Ok(Verdict::of_labels([first(0)?, first(1)?]))
         };
         (0..pairs.len()).map(|number| verdict(number).map_err(failed)).collect()
-    }
-}
-
-/// The questions to a judge as a task, asked and stored like any other.
-struct Verdicts {
-    judge: String,
-    questions: Vec<Question>,
-}
-
-impl Task for Verdicts {
-    fn name(&self) -> &str {
-        &self.judge
-    }
-
-    fn questions(&self) -> &[Question] {
-        &self.questions
-    }
-
-    fn measures(&self) -> &[Measure] {
-        &[]
-    }
-
-    fn tally(&self, _: usize, _: &Answer) -> tasks::Result<Vec<Vec<f64>>> {
-        Ok(Vec::new())
     }
 }

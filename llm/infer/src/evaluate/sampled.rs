@@ -29,7 +29,7 @@ const SAMPLING: Sampling =
 /// A task with a number of sampled replies to each question.
 pub(super) struct Sampled {
     name: String,
-    task: Box<dyn Task>,
+    task: Task,
     replies: usize,
     seed: u64,
 }
@@ -57,7 +57,7 @@ fn refused(name: &str, why: &str) -> Error {
 
 impl Sampled {
     /// The task with so many replies to each question. `name` is what both are called together.
-    pub(super) fn new(name: &str, task: Box<dyn Task>, replies: usize, seed: u64) -> Result<Self> {
+    pub(super) fn new(name: &str, task: Task, replies: usize, seed: u64) -> Result<Self> {
         if task.questions().iter().any(|question| !matches!(question.ask, Ask::Reply { .. })) {
             return Err(refused(name, "its questions ask for likelihoods, and nothing is sampled"));
         }
@@ -122,7 +122,7 @@ impl Benchmark for Sampled {
     fn tally(&self, question: usize, answers: &Value) -> Result<Vec<Vec<f64>>> {
         let mut sums: Vec<Vec<f64>> = Vec::new();
         for answer in answers.as_array().into_iter().flatten() {
-            let numbers = tally(self.task.as_ref(), question, answer)?;
+            let numbers = tally(&self.task, question, answer)?;
             if sums.is_empty() {
                 sums = numbers;
                 continue;

@@ -368,28 +368,16 @@ fn nearest(wrong: &str) -> Option<&'static str> {
     if let Some(elsewhere) = KEYS.iter().find(|key| last(key.name) == last(wrong)) {
         return Some(elsewhere.name);
     }
+    // What is so long is no slip, and its distance takes long.
+    let cut = |name: &str| name.chars().take(64).collect::<String>();
+    let (whole_name, last_part) = (cut(wrong), cut(&last(wrong)));
     let scored = KEYS.iter().map(|key| {
-        let whole = distance(wrong, key.name);
-        let part = distance(&last(wrong), &last(key.name)) + 1;
+        let whole = strsim::levenshtein(&whole_name, key.name);
+        let part = strsim::levenshtein(&last_part, &last(key.name)) + 1;
         (whole.min(part), key.name)
     });
     let (score, name) = scored.min_by_key(|(score, _)| *score)?;
     (score <= last(name).len().max(2) / 2).then_some(name)
-}
-
-/// Edit distance: insertions, deletions, substitutions.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(64).collect(), b.chars().take(64).collect());
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for i in 1..=a.len() {
-        let mut diagonal = std::mem::replace(&mut row[0], i);
-        for j in 1..=b.len() {
-            let substituted = diagonal + usize::from(a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            row[j] = substituted.min(row[j] + 1).min(row[j - 1] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 /// Values as a TOML file in the order of the manual, each under its table.

@@ -11,7 +11,7 @@
 
 use std::env;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, BufReader, Read as _};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -318,7 +318,9 @@ fn receive(response: Response<Body>, part: &Path, have: u64, file: &str) -> Resu
     let mut out = opened.map_err(|error| format!("{}: {error}", part.display()))?;
     let bar = ProgressBar::new(total.unwrap_or(0)).with_message(file.to_owned());
     bar.set_position(start);
-    let got = start + copy(response, &mut out, &bar).map_err(|error| error.to_string())?;
+    let body = bar.wrap_read(response.into_body().into_reader());
+    let copied = io::copy(&mut BufReader::with_capacity(1 << 16, body), &mut out);
+    let got = start + copied.map_err(|error| error.to_string())?;
     bar.finish_and_clear();
     if total.is_some_and(|total| got != total) {
         return Err(format!(
@@ -326,22 +328,6 @@ fn receive(response: Response<Body>, part: &Path, have: u64, file: &str) -> Resu
         ));
     }
     out.sync_all().map_err(|error| error.to_string())
-}
-
-fn copy(response: Response<Body>, out: &mut File, bar: &ProgressBar) -> io::Result<u64> {
-    let mut reader = response.into_body().into_reader();
-    let mut buffer = vec![0; 1 << 16];
-    let mut total = 0;
-    loop {
-        match reader.read(&mut buffer)? {
-            0 => return Ok(total),
-            n => {
-                out.write_all(&buffer[..n])?;
-                total += n as u64;
-                bar.inc(n as u64);
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -2,9 +2,9 @@
 
 /// Declares one by its name.
 macro_rules! pattern {
-    ($name:ident, $pattern:literal) => {
+    ($name:ident, $pattern:expr) => {
         static $name: std::sync::LazyLock<regex::Regex> =
-            std::sync::LazyLock::new(|| regex::Regex::new($pattern).expect("a regex"));
+            std::sync::LazyLock::new(|| regex::Regex::new(&$pattern).expect("a regex"));
     };
 }
-pub(super) use pattern;
+pub(crate) use pattern;
