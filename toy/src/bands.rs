@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 use tokensieve_objective::{Criterion, Objective, Plan, Selection};
 
 use crate::{
-    Error,
+    error::{Error, at_least, positive},
     images::DataSet,
     mlp::{Batch, Fleet, Learner, SparseImages, Weights},
+    over_seeds,
 };
 use tokensieve_base::streams::Stream;
 
@@ -56,21 +57,16 @@ impl BandsConfig {
     }
 
     fn check(&self) -> Result<(), Error> {
-        let positive = [
-            ("seeds", self.seeds),
-            ("epochs", self.epochs.into()),
-            ("batch", self.batch as u64),
-            ("bands", self.bands.into()),
-            ("train_images", self.train_images as u64),
-            ("test_images", self.test_images as u64),
+        let least = [
+            ("seeds", self.seeds as usize, 1),
+            ("epochs", self.epochs as usize, 1),
+            ("batch", self.batch, 1),
+            ("bands", self.bands as usize, 1),
+            ("train_images", self.train_images, 1),
+            ("test_images", self.test_images, 1),
         ];
-        if let Some((key, found)) = positive.into_iter().find(|(_, value)| *value == 0) {
-            return Err(Error::config("bands", key, found, "at least 1"));
-        }
-        if !(self.learning_rate > 0.0 && self.learning_rate.is_finite()) {
-            return Err(Error::config("bands", "learning_rate", self.learning_rate, "positive and finite"));
-        }
-        Ok(())
+        at_least("bands", least)?;
+        positive("bands", [("learning_rate", self.learning_rate)])
     }
 
     /// The networks of one seed: the two controls, then the bands from the lowest losses to the highest.
@@ -148,11 +144,7 @@ impl Prepared {
 pub fn run(config: &BandsConfig, data: &DataSet) -> Result<Vec<BandsRow>, Error> {
     config.check()?;
     let prepared = Prepared::new(config, data);
-    let seeds: Vec<Vec<BandsRow>> = (0..config.seeds)
-        .into_par_iter()
-        .map(|seed| run_seed(config, &prepared, seed))
-        .collect::<Result<_, _>>()?;
-    Ok(seeds.concat())
+    Ok(over_seeds(0..config.seeds, |seed| run_seed(config, &prepared, seed))?.concat())
 }
 
 /// One seed of the experiment: all networks that start from the same weights and see the same batches.

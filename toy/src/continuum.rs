@@ -3,15 +3,14 @@
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use tokensieve_objective::Plan;
 
 use crate::{
-    Error,
     domain::{Domain, DomainConfig, Model, Score},
+    error::{Error, refuse},
     finetune::{Finetune, Step, TrainConfig},
     objectives::{Named, alpha, named},
 };
-use tokensieve_base::statistics::{Estimate, mean_interval};
+use tokensieve_base::statistics::Estimate;
 use tokensieve_base::streams::Stream;
 
 /// Everything that determines the result.
@@ -192,9 +191,7 @@ pub fn seed(config: &ContinuumConfig, seed: u64) -> Result<Vec<Outcome>, Error> 
                 step,
                 seed,
             };
-            let mut model = scene.base.clone();
-            let plan = Plan { steps: finetune.steps(), seed };
-            let travel = finetune.run(&mut model, &mut objectives[objective].begin(plan))?;
+            let (model, travel) = finetune.run(scene.base, &objectives[objective])?;
             let on_test = model.score(&test, &test.truth);
             let on_train = model.score(&train, &scene.labels);
             Ok(Outcome {
@@ -229,7 +226,7 @@ struct Scene<'a> {
 pub fn summarise(config: &ContinuumConfig, seeds: &[Vec<Outcome>]) -> Result<Vec<ContinuumRow>, Error> {
     let cells = seeds.first().map_or(0, Vec::len);
     if seeds.len() < 2 {
-        return Err(Error::config("continuum", "seeds", seeds.len(), "at least 2: one seed has no interval"));
+        return refuse("continuum", "seeds", seeds.len(), "at least 2: one seed has no interval");
     }
     (0..cells)
         .map(|cell| {
@@ -237,14 +234,7 @@ pub fn summarise(config: &ContinuumConfig, seeds: &[Vec<Outcome>]) -> Result<Vec
             let baseline = cell - here.objective;
             let over = |value: &dyn Fn(&[Outcome]) -> f64| {
                 let values: Vec<f64> = seeds.iter().map(|outcomes| value(outcomes)).collect();
-                mean_interval(&values).ok_or_else(|| {
-                    Error::config(
-                        "continuum",
-                        "train.rate",
-                        config.train.rate,
-                        "small enough that training stays finite",
-                    )
-                })
+                config.train.mean("continuum", &values)
             };
             let accuracy = over(&|o| o[cell].accuracy)?;
             let change = over(&|o| o[cell].accuracy - o[cell].accuracy_before)?;
@@ -284,19 +274,15 @@ pub fn summarise(config: &ContinuumConfig, seeds: &[Vec<Outcome>]) -> Result<Vec
         .collect()
 }
 
-/// All seeds, summarised.
-pub fn run(config: &ContinuumConfig) -> Result<Vec<ContinuumRow>, Error> {
-    let seeds = (0..config.seeds)
-        .into_par_iter()
-        .map(|number| seed(config, number))
-        .collect::<Result<Vec<_>, _>>()?;
-    summarise(config, &seeds)
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::float_cmp, reason = "a cell is found by the very number that it was made from")]
     use super::*;
+    use crate::over_seeds;
+
+    fn run(config: &ContinuumConfig) -> Result<Vec<ContinuumRow>, Error> {
+        summarise(config, &over_seeds(0..config.seeds, |number| seed(config, number))?)
+    }
 
     fn cell<'a>(
         rows: &'a [ContinuumRow],

@@ -8,7 +8,12 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use tokensieve_objective::{Objective, Plan, Pull, TokenStats, gradient};
 
-use crate::{Error, identity::Context, objectives::named, softmax::entropy};
+use crate::{
+    error::{Error, at_least, refuse},
+    identity::Context,
+    objectives::named,
+    softmax::entropy,
+};
 use tokensieve_base::statistics::mean_interval;
 use tokensieve_base::streams::Stream;
 
@@ -171,21 +176,12 @@ pub fn simulate(
 /// The map: vocabularies, masses and noise rates ascending, in this order.
 pub fn run(config: &CrossoverConfig) -> Result<Vec<CrossoverRow>, Error> {
     if let Some(found) = config.vocabularies.iter().find(|v| **v < 3) {
-        return Err(Error::config("crossover", "vocabularies", found, "at least 3 labels each"));
+        return refuse("crossover", "vocabularies", found, "at least 3 labels each");
     }
-    for (key, found) in [("masses", config.masses), ("noise_rates", config.noise_rates)] {
-        if found < 2 {
-            return Err(Error::config("crossover", key, found, "at least 2"));
-        }
-    }
+    at_least("crossover", [("masses", config.masses, 2), ("noise_rates", config.noise_rates, 2)])?;
     if config.seeds < 2 || config.labels == 0 || config.step.is_nan() || config.step <= 0.0 {
         let found = format!("{}, {}, {}", config.seeds, config.labels, config.step);
-        return Err(Error::config(
-            "crossover",
-            "seeds, labels, step",
-            found,
-            "at least 2, at least 1, above 0",
-        ));
+        return refuse("crossover", "seeds, labels, step", found, "at least 2, at least 1, above 0");
     }
     let (log, linear) = (named("-log p").build()?, named("-p").build()?);
     let mut cells = Vec::new();

@@ -8,7 +8,11 @@
 use serde::{Deserialize, Serialize};
 use tokensieve_objective::TokenStats;
 
-use crate::{Error, softmax::token_stats};
+use crate::{
+    error::{Error, at_least, refuse},
+    softmax::token_stats,
+};
+use tokensieve_base::statistics::bisect;
 use tokensieve_base::streams::Stream;
 
 /// Sizes of a domain and of the pre-training that sets the model's capability.
@@ -111,25 +115,18 @@ pub struct Domain {
 impl Domain {
     /// The domain of this seed.
     pub fn new(config: &DomainConfig, seed: u64) -> Result<Self, Error> {
-        let wrong =
-            |key, found: &dyn std::fmt::Display, right| Err(Error::config("domain", key, found, right));
-        if config.vocabulary < 2 {
-            return wrong("vocabulary", &config.vocabulary, "at least 2");
-        }
-        for (key, found) in [
-            ("features", config.features),
-            ("document_tokens", config.document_tokens),
-            ("train_documents", config.train_documents),
-            ("test_documents", config.test_documents),
-            ("pretrain_batch", config.pretrain_batch),
-        ] {
-            if found == 0 {
-                return wrong(key, &0, "at least 1");
-            }
-        }
+        let least = [
+            ("vocabulary", config.vocabulary, 2),
+            ("features", config.features, 1),
+            ("document_tokens", config.document_tokens, 1),
+            ("train_documents", config.train_documents, 1),
+            ("test_documents", config.test_documents, 1),
+            ("pretrain_batch", config.pretrain_batch, 1),
+        ];
+        at_least("domain", least)?;
         for (key, found) in [("document_variance", config.document_variance), ("shift", config.shift)] {
             if !(0.0..=1.0).contains(&found) {
-                return wrong(key, &found, "a share between 0 and 1");
+                return refuse("domain", key, found, "a share between 0 and 1");
             }
         }
         let mut stream = Stream::new(seed, "domain/truth");
@@ -197,12 +194,12 @@ impl Domain {
         let mut steps = 0;
         for (i, &target) in capabilities.iter().enumerate() {
             if target.is_nan() || target >= 1.0 || (i > 0 && target <= capabilities[i - 1]) {
-                return Err(Error::config(
+                return refuse(
                     "domain",
                     "capabilities",
                     format!("{capabilities:?}"),
                     "ascending probabilities below 1",
-                ));
+                );
             }
             while reached < target {
                 if steps >= self.config.pretrain_steps {
@@ -217,16 +214,9 @@ impl Domain {
                 steps += more;
                 reached = likelihood(&after);
             }
-            let (mut low, mut high) = (0.0, 1.0);
             // The likelihood moves by less than 1 between evaluations: 2⁻²⁴ of it is within 1e-6.
-            for _ in 0..24 {
-                let middle = 0.5 * (low + high);
-                if likelihood(&before.towards(&after, middle)) < target {
-                    low = middle;
-                } else {
-                    high = middle;
-                }
-            }
+            let is_below = |part| likelihood(&before.towards(&after, part)) < target;
+            let (_, high) = bisect(0.0, 1.0, 24, is_below);
             models.push(before.towards(&after, high));
         }
         Ok(models)

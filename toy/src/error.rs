@@ -54,3 +54,35 @@ impl Error {
         Self::Config { experiment, key, problem: format!("is {found}; it must be {wanted}") }
     }
 }
+
+/// Refuses a configuration: `key` is `found`, but must be `wanted`.
+pub(crate) fn refuse<T>(
+    experiment: &'static str,
+    key: &'static str,
+    found: impl std::fmt::Display,
+    wanted: &str,
+) -> Result<T, Error> {
+    Err(Error::config(experiment, key, found, wanted))
+}
+
+/// Refuses the first key whose value is less than the least that is given beside it.
+pub(crate) fn at_least<const N: usize>(
+    experiment: &'static str,
+    keys: [(&'static str, usize, usize); N],
+) -> Result<(), Error> {
+    match keys.into_iter().find(|(_, value, least)| value < least) {
+        Some((key, value, least)) => refuse(experiment, key, value, &format!("at least {least}")),
+        None => Ok(()),
+    }
+}
+
+/// Refuses the first key whose value is not positive and finite.
+pub(crate) fn positive<const N: usize>(
+    experiment: &'static str,
+    keys: [(&'static str, f64); N],
+) -> Result<(), Error> {
+    match keys.into_iter().find(|(_, value)| !(*value > 0.0 && value.is_finite())) {
+        Some((key, value)) => refuse(experiment, key, value, "positive and finite"),
+        None => Ok(()),
+    }
+}

@@ -2,12 +2,13 @@
 //! length of the step differ.
 
 use serde::{Deserialize, Serialize};
-use tokensieve_objective::{Training, gradient};
+use tokensieve_objective::{Objective, Plan, gradient};
 
 use crate::{
     Error,
     domain::{Model, Tokens, add_outer},
 };
+use tokensieve_base::statistics::{Estimate, mean_interval};
 use tokensieve_base::streams::Stream;
 
 /// Settings of fine-tuning, equal for every objective compared.
@@ -19,6 +20,14 @@ pub struct TrainConfig {
     pub batch_documents: usize,
     /// Learning rate on the mean gradient.
     pub rate: f64,
+}
+
+impl TrainConfig {
+    /// The mean over seeds, with its interval.
+    pub(crate) fn mean(&self, experiment: &'static str, values: &[f64]) -> Result<Estimate, Error> {
+        let wanted = "small enough that training stays finite";
+        mean_interval(values).ok_or_else(|| Error::config(experiment, "train.rate", self.rate, wanted))
+    }
 }
 
 /// The length of a step.
@@ -59,13 +68,15 @@ pub struct Finetune<'a> {
 
 impl Finetune<'_> {
     /// Steps of the whole run.
-    pub fn steps(&self) -> u64 {
+    fn steps(&self) -> u64 {
         let documents = self.tokens.len() / self.tokens.document_tokens;
         (self.train.epochs * documents.div_ceil(self.train.batch_documents)) as u64
     }
 
-    /// Trains `model` in place.
-    pub fn run(&self, model: &mut Model, training: &mut Training) -> Result<Travel, Error> {
+    /// The base after training.
+    pub fn run(&self, base: &Model, objective: &Objective) -> Result<(Model, Travel), Error> {
+        let mut model = base.clone();
+        let mut training = objective.begin(Plan { steps: self.steps(), seed: self.seed });
         let (v, size) = (model.vocabulary, self.tokens.document_tokens);
         let documents = self.tokens.len() / size;
         let mut order = Stream::new(self.seed, "finetune/order");
@@ -127,10 +138,11 @@ impl Finetune<'_> {
                 }
             }
         }
-        Ok(Travel {
+        let travel = Travel {
             step_length: travelled / self.steps() as f64,
             wrong_share: if labelled == 0 { 0.0 } else { wrong as f64 / labelled as f64 },
-        })
+        };
+        Ok((model, travel))
     }
 }
 
@@ -141,8 +153,6 @@ pub(crate) fn norm(x: &[f64]) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use tokensieve_objective::{Objective, Plan};
-
     use super::*;
     use crate::domain::{Domain, DomainConfig};
 
@@ -166,9 +176,7 @@ mod tests {
         // Label smoothing's shape, so that both pulls are at work.
         let objective =
             Objective::from_toml("selected = \"-log p\"\nreference = \"1\"\nagainst = \"mle\"").unwrap();
-        let mut model = base.clone();
-        let plan = Plan { steps: 1, seed: 5 };
-        finetune.run(&mut model, &mut objective.begin(plan)).unwrap();
+        let (model, _) = finetune.run(&base, &objective).unwrap();
         let loss = |model: &Model| {
             let p_nv = model.probabilities(&train);
             let tokens = p_nv.chunks(32).zip(reference.chunks(32)).zip(&labels);

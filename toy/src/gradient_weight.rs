@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use tokensieve_objective::{Objective, gradient};
 
 use crate::{
-    Error,
+    error::{Error, at_least},
     objectives::{Named, alpha, named, pull},
     softmax::{entropy, top_entropy},
 };
@@ -79,12 +79,7 @@ pub fn label_gradient(objective: &Objective, p: f64, vocabulary: usize) -> Resul
 
 /// All curves, objective by objective, p ascending.
 pub fn run(config: &GradientWeightConfig) -> Result<Vec<GradientWeightRow>, Error> {
-    if config.points < 2 {
-        return Err(Error::config("gradient_weight", "points", config.points, "at least 2"));
-    }
-    if config.vocabulary < 2 {
-        return Err(Error::config("gradient_weight", "vocabulary", config.vocabulary, "at least 2"));
-    }
+    at_least("gradient_weight", [("points", config.points, 2), ("vocabulary", config.vocabulary, 2)])?;
     let curves: Vec<Vec<GradientWeightRow>> = config
         .objectives
         .par_iter()

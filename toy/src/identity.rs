@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokensieve_objective::{Objective, TokenStats, gradient};
 
 use crate::{
-    Error,
+    error::{Error, at_least, refuse},
     objectives::{Named, named, pull},
     softmax::softmax,
 };
@@ -219,14 +219,12 @@ pub fn table(
 
 /// All pairs, vocabularies, tables and steps, in this order.
 pub fn run(config: &IdentityConfig) -> Result<Vec<IdentityRow>, Error> {
-    if config.contexts == 0 {
-        return Err(Error::config("identity", "contexts", 0, "at least 1"));
-    }
+    at_least("identity", [("contexts", config.contexts, 1)])?;
     if let Some(found) = config.vocabularies.iter().find(|v| **v < 2) {
-        return Err(Error::config("identity", "vocabularies", found, "at least 2 labels each"));
+        return refuse("identity", "vocabularies", found, "at least 2 labels each");
     }
     if let Some(found) = config.steps.iter().find(|step| step.is_nan() || **step <= 0.0) {
-        return Err(Error::config("identity", "steps", found, "above 0"));
+        return refuse("identity", "steps", found, "above 0");
     }
     let units: Vec<(&(Named, Named), usize, usize)> = config
         .pairs

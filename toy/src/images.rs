@@ -1,15 +1,9 @@
 //! Labelled grey-scale images of 28 × 28 pixels: MNIST and what has its format (Fashion-MNIST).
-//!
-//! The `mnist` crate parses the files, but it panics on a missing one and shifts the split on a truncated
-//! one. So existence, header and size of all four are checked first, with an error that says what is wrong.
 
 use std::{
-    fs::File,
-    io::Read as _,
+    fs,
     path::{Path, PathBuf},
 };
-
-use mnist::MnistBuilder;
 
 use tokensieve_base::streams::Stream;
 
@@ -17,7 +11,7 @@ use tokensieve_base::streams::Stream;
 pub const PIXELS: usize = 28 * 28;
 /// Number of classes.
 pub const CLASSES: usize = 10;
-/// Training and test images in the published sets; the parser takes no other number.
+/// Training and test images in the published sets; no other number is read.
 pub const SIZES: [usize; 2] = [60_000, 10_000];
 
 /// Why a set of images could not be read.
@@ -60,12 +54,6 @@ pub enum Error {
         index: usize,
         /// Its value.
         found: u8,
-    },
-    /// A folder whose name the parser does not accept.
-    #[error("the folder {path} has a name that is not UTF-8; rename it")]
-    Folder {
-        /// The folder.
-        path: PathBuf,
     },
 }
 
@@ -124,13 +112,10 @@ const FILES: [(&str, &[u32], usize); 4] = [
 impl DataSet {
     /// Reads the four idx files (unpacked, under their published names) from `folder`.
     pub fn load(name: &str, folder: &Path) -> Result<Self, Error> {
-        for (file, item, part) in FILES {
-            check(&folder.join(file), item, SIZES[part])?;
-        }
-        let base = folder.to_str().ok_or_else(|| Error::Folder { path: folder.into() })?;
-        let parsed = MnistBuilder::new().base_path(base).finalize();
-        let train = Images { pixels: parsed.trn_img, labels: parsed.trn_lbl };
-        let test = Images { pixels: parsed.tst_img, labels: parsed.tst_lbl };
+        let [train_pixels, train_labels, test_pixels, test_labels] =
+            FILES.map(|(file, item, part)| read(&folder.join(file), item, SIZES[part]));
+        let train = Images { pixels: train_pixels?, labels: train_labels? };
+        let test = Images { pixels: test_pixels?, labels: test_labels? };
         for (images, file) in [(&train, FILES[1].0), (&test, FILES[3].0)] {
             if let Some(index) = images.labels.iter().position(|&label| usize::from(label) >= CLASSES) {
                 return Err(Error::Label { path: folder.join(file), index, found: images.labels[index] });
@@ -176,25 +161,23 @@ fn strokes(stream: &mut Stream) -> [u8; PIXELS] {
     pattern
 }
 
-/// Checks that a file is a complete idx file of `n` items of this shape.
-fn check(path: &Path, item: &[u32], n: usize) -> Result<(), Error> {
-    let read = |source| Error::Read { path: path.into(), source };
+/// The items of an idx file, which must hold `n` of this shape.
+fn read(path: &Path, item: &[u32], n: usize) -> Result<Vec<u8>, Error> {
     let mut wanted = vec![0, 0, 8, item.len() as u8 + 1];
     for &dimension in [n as u32].iter().chain(item) {
         wanted.extend(dimension.to_be_bytes());
     }
-    let mut found = Vec::new();
-    let file = File::open(path).map_err(read)?;
-    let size = file.metadata().map_err(read)?.len();
-    file.take(wanted.len() as u64).read_to_end(&mut found).map_err(read)?;
+    let content = fs::read(path).map_err(|source| Error::Read { path: path.into(), source })?;
+    let (found, items) = content.split_at(wanted.len().min(content.len()));
     if found != wanted {
-        return Err(Error::Header { path: path.into(), found, wanted });
+        return Err(Error::Header { path: path.into(), found: found.into(), wanted });
     }
-    let bytes = wanted.len() as u64 + n as u64 * item.iter().map(|&d| u64::from(d)).product::<u64>();
-    if size != bytes {
-        return Err(Error::Size { path: path.into(), found: size, wanted: bytes });
+    let size = n as u64 * item.iter().map(|&d| u64::from(d)).product::<u64>();
+    if items.len() as u64 != size {
+        let header = wanted.len() as u64;
+        return Err(Error::Size { path: path.into(), found: content.len() as u64, wanted: header + size });
     }
-    Ok(())
+    Ok(items.into())
 }
 
 #[cfg(test)]

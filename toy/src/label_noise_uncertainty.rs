@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokensieve_objective::{Objective, Plan};
 
 use crate::{
-    Error,
+    error::{Error, positive, refuse},
     images::{CLASSES, DataSet, Images},
     mlp::{Batch, Dropout, Fleet, H1, H2, Learner, Network, SparseImages, Weights},
     softmax::entropy,
@@ -83,11 +83,7 @@ impl LabelNoiseConfig {
     fn check(&self, data: &DataSet) -> Result<(), Error> {
         let enough = |key, found: usize, least: usize, most: usize| {
             let range = format!("{least}..={most}");
-            if (least..=most).contains(&found) {
-                Ok(())
-            } else {
-                Err(Error::config(NAME, key, found, &range))
-            }
+            if (least..=most).contains(&found) { Ok(()) } else { refuse(NAME, key, found, &range) }
         };
         enough("seeds", self.seeds as usize, 1, usize::MAX)?;
         enough("passes", self.passes, 2, usize::MAX)?;
@@ -96,22 +92,14 @@ impl LabelNoiseConfig {
         enough("train_images", self.train_images, 1, data.train.len())?;
         enough("probe_images", self.probe_images, 10, data.train.len() - self.train_images)?;
         if !self.checkpoints.is_sorted_by(|a, b| a < b) || self.checkpoints.is_empty() {
-            return Err(Error::config(
-                NAME,
-                "checkpoints",
-                format!("{:?}", self.checkpoints),
-                "ascending steps",
-            ));
+            return refuse(NAME, "checkpoints", format!("{:?}", self.checkpoints), "ascending steps");
         }
         for (key, value) in [("dropout", self.dropout), ("highest_flip_rate", self.highest_flip_rate)] {
             if !(value > 0.0 && value < 0.9) {
-                return Err(Error::config(NAME, key, value, "between 0 and 0.9"));
+                return refuse(NAME, key, value, "between 0 and 0.9");
             }
         }
-        if !(self.learning_rate > 0.0 && self.learning_rate.is_finite()) {
-            return Err(Error::config(NAME, "learning_rate", self.learning_rate, "positive and finite"));
-        }
-        Ok(())
+        positive(NAME, [("learning_rate", self.learning_rate)])
     }
 }
 

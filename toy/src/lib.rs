@@ -2,12 +2,13 @@
 //! and for any number of threads.
 //!
 //! # One experiment
-//! Every experiment is one module with three public items, the types named after it ([`ordering::OrderingConfig`]):
+//! Every experiment is one module with these public items, the types named after it ([`ordering::OrderingConfig`]):
 //!
 //! - its configuration: everything that determines the result (sizes, seeds, rates). `Default` is the full protocol,
 //!   `smoke()` the same on tiny inputs;
 //! - its row: one line of the figure's table, with fields named with units;
-//! - `run`, from the one to a list of the other.
+//! - `run`, from the one to a list of the other; or, where a figure keeps each seed's outcomes, `seed`, from a configuration
+//!   to the outcomes of one seed, and `summarise`, from those of all seeds to the rows.
 //!
 //! ```
 //! use tokensieve_toy::gradient_weight;
@@ -71,7 +72,19 @@ pub mod subset;
 
 mod error;
 
+use std::ops::Range;
+
+use rayon::prelude::*;
+
 pub use error::Error;
+
+/// What each of these seeds gives, in their order.
+pub(crate) fn over_seeds<T: Send>(
+    seeds: Range<u64>,
+    of: impl Fn(u64) -> Result<T, Error> + Send + Sync,
+) -> Result<Vec<T>, Error> {
+    seeds.into_par_iter().map(of).collect()
+}
 
 /// What a computation gives on so many threads: the same on any number.
 #[cfg(test)]

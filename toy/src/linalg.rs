@@ -180,50 +180,6 @@ pub fn whitening(z: ArrayView2<f64>) -> Result<Array2<f64>, Error> {
     }))
 }
 
-/// The w that minimises ‖Aw − b‖², by Householder QR; A must have independent columns.
-pub fn least_squares(a: ArrayView2<f64>, b: ArrayView1<f64>) -> Result<Array1<f64>, Error> {
-    let (n, d) = a.dim();
-    let refuse = |rank| Error::RankDeficient { operation: "least_squares", columns: d, rank };
-    if b.len() != n {
-        return Err(Error::Shape {
-            operation: "least_squares",
-            left: a.shape().to_vec(),
-            right: b.shape().to_vec(),
-        });
-    }
-    all_finite("least_squares", a)?;
-    all_finite("least_squares", b.insert_axis(Axis(1)))?;
-    if n < d {
-        return Err(refuse(n));
-    }
-    let (mut r, mut y) = (a.to_owned(), b.to_owned());
-    let scale = r.iter().fold(0.0_f64, |m, x| m.max(x.abs()));
-    for k in 0..d {
-        let norm = (k..n).fold(0.0, |sum, i| sum + r[(i, k)] * r[(i, k)]).sqrt();
-        if norm <= scale * n as f64 * f64::EPSILON {
-            return Err(refuse(k));
-        }
-        // The sign that adds magnitudes: the reflection loses no digits to cancellation.
-        let pivot = -norm.copysign(r[(k, k)]);
-        let mut v: Vec<f64> = (k..n).map(|i| r[(i, k)]).collect();
-        v[0] -= pivot;
-        let half_square = norm * (norm + r[(k, k)].abs());
-        for j in k + 1..d {
-            let along = v.iter().enumerate().fold(0.0, |sum, (i, x)| sum + x * r[(k + i, j)]) / half_square;
-            v.iter().enumerate().for_each(|(i, x)| r[(k + i, j)] -= along * x);
-        }
-        let along = v.iter().enumerate().fold(0.0, |sum, (i, x)| sum + x * y[k + i]) / half_square;
-        v.iter().enumerate().for_each(|(i, x)| y[k + i] -= along * x);
-        r[(k, k)] = pivot;
-    }
-    let mut w = Array1::zeros(d);
-    for k in (0..d).rev() {
-        let known = (k + 1..d).fold(0.0, |sum, j| sum + r[(k, j)] * w[j]);
-        w[k] = (y[k] - known) / r[(k, k)];
-    }
-    Ok(w)
-}
-
 fn all_finite(operation: &'static str, a: ArrayView2<f64>) -> Result<(), Error> {
     match a.indexed_iter().find(|(_, x)| !x.is_finite()) {
         Some(((row, column), _)) => Err(Error::NotFinite { operation, row, column }),
@@ -249,18 +205,13 @@ mod tests {
     fn two_by_two_by_hand() {
         let eigen = symmetric_eigen(array![[2.0, 1.0], [1.0, 2.0]].view()).unwrap();
         assert!((eigen.values[0] - 3.0).abs() < 1e-15 && (eigen.values[1] - 1.0).abs() < 1e-15);
-        let w =
-            least_squares(array![[1.0, 0.0], [1.0, 1.0], [1.0, 2.0]].view(), array![1.0, 3.0, 5.0].view())
-                .unwrap();
-        assert!((w[0] - 1.0).abs() < 1e-14 && (w[1] - 2.0).abs() < 1e-14);
     }
 
     #[test]
     fn bad_matrices_are_errors() {
         let dependent = array![[1.0, 2.0], [2.0, 4.0], [3.0, 6.0]];
-        let deficient = |operation| Err(Error::RankDeficient { operation, columns: 2, rank: 1 });
-        assert_eq!(least_squares(dependent.view(), array![1.0, 1.0, 1.0].view()), deficient("least_squares"));
-        assert_eq!(whitening(dependent.view()).map(|_| Array1::zeros(0)), deficient("whitening"));
+        let deficient = Error::RankDeficient { operation: "whitening", columns: 2, rank: 1 };
+        assert_eq!(whitening(dependent.view()), Err(deficient));
         let holed = array![[1.0, f64::NAN], [f64::NAN, 1.0]];
         assert_eq!(
             symmetric_eigen(holed.view()),
@@ -268,7 +219,6 @@ mod tests {
         );
         assert!(symmetric_eigen(Array2::zeros((2, 3)).view()).is_err());
         assert!(matmul(Array2::zeros((2, 3)).view(), Array2::zeros((2, 3)).view()).is_err());
-        assert!(least_squares(Array2::zeros((2, 1)).view(), Array1::zeros(3).view()).is_err());
         assert!(symmetric_eigen(Array2::zeros((0, 0)).view()).unwrap().values.is_empty());
     }
 
@@ -292,16 +242,6 @@ mod tests {
             let white = matmul(z.view(), whitening(z.view()).unwrap().view()).unwrap();
             prop_assert!(largest_difference(&gram(white.t()), &Array2::<f64>::eye(d)) < 1e-9);
             prop_assert!((largest_gram_eigenvalue(white.view()).unwrap() - 1.0).abs() < 1e-9);
-        }
-
-        #[test]
-        fn least_squares_residual_is_orthogonal(d in 1..9_usize, extra in 0..9_usize, seed: u64) {
-            let a = random(d + extra, d, seed);
-            let b = random(d + extra, 1, seed ^ 1).column(0).to_owned();
-            let w = least_squares(a.view(), b.view()).unwrap();
-            let residual = matvec(a.view(), w.view()) - &b;
-            let scale = w.iter().fold(1.0_f64, |m, x| m.max(x.abs()));
-            prop_assert!(matvec_transposed(a.view(), residual.view()).iter().all(|x| x.abs() < 1e-11 * scale));
         }
     }
 }

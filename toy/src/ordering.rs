@@ -17,12 +17,12 @@
 
 #![allow(clippy::doc_markdown, reason = "p_teacher is a formula, not an item")]
 
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use tokensieve_objective::{Objective as Preset, Plan, TokenStats, Training, gradient};
 
-use crate::Error;
 use crate::domain::argmax;
+use crate::error::{Error, at_least, positive, refuse};
+use crate::over_seeds;
 use crate::softmax::softmax;
 use tokensieve_base::statistics::{self, Estimate};
 use tokensieve_base::streams::Stream;
@@ -79,28 +79,20 @@ impl OrderingConfig {
     }
 
     fn check(&self) -> Result<(), Error> {
-        let at_least = [
+        let least = [
             ("answers", self.answers, 2),
             ("features", self.features, 2),
             ("test_contexts", self.test_contexts, 1),
             ("steps", self.steps, 1),
             ("seeds", self.seeds as usize, 2),
         ];
-        for (key, value, least) in at_least {
-            if value < least {
-                return Err(Error::config(NAME, key, value, &format!("at least {least}")));
-            }
-        }
+        at_least(NAME, least)?;
         if let Some(n) = self.contexts.iter().find(|n| **n == 0) {
-            return Err(Error::config(NAME, "contexts", n, "at least 1 each"));
+            return refuse(NAME, "contexts", n, "at least 1 each");
         }
-        for (key, value) in [("sharpness", self.sharpness), ("learning_rate", self.learning_rate)] {
-            if !(value.is_finite() && value > 0.0) {
-                return Err(Error::config(NAME, key, value, "positive and finite"));
-            }
-        }
+        positive(NAME, [("sharpness", self.sharpness), ("learning_rate", self.learning_rate)])?;
         if self.fooled_above.is_nan() {
-            return Err(Error::config(NAME, "fooled_above", self.fooled_above, "a number"));
+            return refuse(NAME, "fooled_above", self.fooled_above, "a number");
         }
         Ok(())
     }
@@ -429,10 +421,7 @@ pub fn run_seed(config: &OrderingConfig, seed: u64) -> Result<Rewards, Error> {
 /// The whole figure.
 pub fn run(config: &OrderingConfig) -> Result<Vec<OrderingRow>, Error> {
     config.check()?;
-    let by_seed: Vec<Rewards> = (config.seed..config.seed + config.seeds)
-        .into_par_iter()
-        .map(|seed| run_seed(config, seed))
-        .collect::<Result<_, _>>()?;
+    let by_seed = over_seeds(config.seed..config.seed + config.seeds, |seed| run_seed(config, seed))?;
     let mut rows = Vec::new();
     for (a, advantage) in Advantage::ALL.into_iter().enumerate() {
         for (w, answering) in [Answering::Sampled, Answering::Greedy].into_iter().enumerate() {

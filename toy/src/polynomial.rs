@@ -9,10 +9,10 @@
 //! error (f(x) − y)², as in the validation MSE, so its gradient is 2(f(x) − y)·(1, x, x², …); one repetition draws
 //! truth, data and jitter once and visits every distance with a fresh offset.
 
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
+use crate::error::{Error, at_least, positive, refuse};
+use crate::over_seeds;
 use tokensieve_base::statistics::{self, Estimate, spearman};
 use tokensieve_base::streams::Stream;
 
@@ -74,35 +74,27 @@ impl PolynomialConfig {
     }
 
     fn check(&self) -> Result<(), Error> {
-        let at_least = [
+        let least = [
             ("data", self.data, 3),
             ("validation", self.validation, 2),
             ("jitters", self.jitters, 2),
             ("distances", self.distances, 2),
             ("repetitions", self.repetitions as usize, 2),
         ];
-        for (key, value, least) in at_least {
-            if value < least {
-                return Err(Error::config(NAME, key, value, &format!("at least {least}")));
-            }
-        }
-        let positive = [
+        at_least(NAME, least)?;
+        let sizes = [
             ("noise_sd", self.noise_sd),
             ("jitter_sd", self.jitter_sd),
             ("learning_rate", self.learning_rate),
             ("nearest", self.nearest),
             ("farthest", self.farthest),
         ];
-        for (key, value) in positive {
-            if !(value > 0.0 && value.is_finite()) {
-                return Err(Error::config(NAME, key, value, "positive and finite"));
-            }
-        }
+        positive(NAME, sizes)?;
         if self.degree == 0 || self.degree > 50 {
-            return Err(Error::config(NAME, "degree", self.degree, "between 1 and 50"));
+            return refuse(NAME, "degree", self.degree, "between 1 and 50");
         }
         if self.farthest <= self.nearest {
-            return Err(Error::config(NAME, "farthest", self.farthest, "larger than nearest"));
+            return refuse(NAME, "farthest", self.farthest, "larger than nearest");
         }
         Ok(())
     }
@@ -266,10 +258,8 @@ pub fn repetition(config: &PolynomialConfig, seed: u64) -> Result<Vec<Repetition
 /// The whole figure.
 pub fn run(config: &PolynomialConfig) -> Result<Vec<PolynomialRow>, Error> {
     config.check()?;
-    let repetitions: Vec<Vec<Repetition>> = (0..config.repetitions)
-        .into_par_iter()
-        .map(|index| repetition(config, config.seed.wrapping_add(index)))
-        .collect::<Result<_, _>>()?;
+    let repetitions =
+        over_seeds(0..config.repetitions, |index| repetition(config, config.seed.wrapping_add(index)))?;
     let mut rows = Vec::new();
     for uncertainty in [Uncertainty::Epistemic, Uncertainty::Aleatoric] {
         let correlation = |point: &Repetition| match uncertainty {

@@ -17,7 +17,6 @@ mod summary;
 mod tests;
 
 use ndarray::Array1;
-use rayon::prelude::*;
 
 pub use config::{Features, Method, RegressionConfig, Selects};
 pub use problem::Problem;
@@ -25,6 +24,7 @@ pub use summary::{Quantity, RegressionRow};
 
 use crate::Error;
 use crate::linalg::dot;
+use crate::over_seeds;
 
 /// A run that has grown this far above its initial training loss has diverged: it stays where it is.
 const DIVERGED: f64 = 1e30;
@@ -64,10 +64,8 @@ pub fn run(config: &RegressionConfig) -> Result<Vec<RegressionRow>, Error> {
     config.check()?;
     let mut rows = Vec::new();
     for features in [Features::Correlated, Features::Whitened] {
-        let by_seed: Vec<Vec<Vec<f64>>> = (config.seed..config.seed + config.seeds)
-            .into_par_iter()
-            .map(|seed| run_seed(config, features, seed))
-            .collect::<Result<_, _>>()?;
+        let seeds = config.seed..config.seed + config.seeds;
+        let by_seed = over_seeds(seeds, |seed| run_seed(config, features, seed))?;
         rows.extend(summary::rows(config, features, &by_seed)?);
     }
     Ok(rows)

@@ -8,14 +8,14 @@
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use tokensieve_objective::{Objective, Plan};
+use tokensieve_objective::Objective;
 
 use crate::{
-    Error,
     domain::{Domain, DomainConfig, Model, Tokens},
-    finetune::{Finetune, Step, TrainConfig, Travel},
+    error::{Error, at_least, refuse},
+    finetune::{Finetune, Step, TrainConfig},
 };
-use tokensieve_base::statistics::{Estimate, mean_interval};
+use tokensieve_base::statistics::Estimate;
 use tokensieve_base::streams::Stream;
 
 /// Everything that determines the map.
@@ -184,7 +184,7 @@ impl Ground<'_> {
     fn cell(&self, base: &Model, capability: f64, noise_rate: f64) -> Result<Vec<Outcome>, Error> {
         let mut stream = Stream::new(self.seed, "seam/noise");
         let labels = self.train.noisy_labels(noise_rate, self.config.domain.vocabulary, &mut stream);
-        let finetune = |reference_nv, step, objective: &Objective| -> Result<(Model, Travel), Error> {
+        let finetune = |reference_nv, step, objective| {
             let finetune = Finetune {
                 tokens: &self.train,
                 labels: &labels,
@@ -193,10 +193,7 @@ impl Ground<'_> {
                 step,
                 seed: self.seed,
             };
-            let mut model = base.clone();
-            let plan = Plan { steps: finetune.steps(), seed: self.seed };
-            let travel = finetune.run(&mut model, &mut objective.begin(plan))?;
-            Ok((model, travel))
+            finetune.run(base, objective)
         };
         let score = |model: &Model| model.score(&self.test, &self.test.truth);
         let (twin, _) = finetune(None, Step::Own, &self.plain)?;
@@ -228,9 +225,7 @@ impl Ground<'_> {
 
 /// The whole map of one seed: capability, noise rate, step, arm, in this order.
 pub fn seed(config: &SeamConfig, seed: u64) -> Result<Vec<Outcome>, Error> {
-    if config.bands < 2 {
-        return Err(Error::config("seam", "bands", config.bands, "at least 2"));
-    }
+    at_least("seam", [("bands", config.bands, 2)])?;
     let domain = Domain::new(&config.domain, seed)?;
     let test = domain.tokens(config.domain.test_documents, "seam/test");
     let bases = domain.pretrained(&config.capabilities, &test)?;
@@ -259,7 +254,7 @@ pub fn seed(config: &SeamConfig, seed: u64) -> Result<Vec<Outcome>, Error> {
 /// The table from all seeds' maps, cell by cell.
 pub fn summarise(config: &SeamConfig, seeds: &[Vec<Outcome>]) -> Result<Vec<SeamRow>, Error> {
     if seeds.len() < 2 {
-        return Err(Error::config("seam", "seeds", seeds.len(), "at least 2: one seed has no interval"));
+        return refuse("seam", "seeds", seeds.len(), "at least 2: one seed has no interval");
     }
     let arms = config.arms();
     (0..seeds[0].len())
@@ -268,14 +263,7 @@ pub fn summarise(config: &SeamConfig, seeds: &[Vec<Outcome>]) -> Result<Vec<Seam
             let arm = arms[here.arm];
             let over = |value: &dyn Fn(&Outcome) -> f64| {
                 let values: Vec<f64> = seeds.iter().map(|outcomes| value(&outcomes[cell])).collect();
-                mean_interval(&values).ok_or_else(|| {
-                    Error::config(
-                        "seam",
-                        "train.rate",
-                        config.train.rate,
-                        "small enough that training stays finite",
-                    )
-                })
+                config.train.mean("seam", &values)
             };
             let mean = |value: &dyn Fn(&Outcome) -> f64| Ok::<_, Error>(over(value)?.value);
             let accuracy_gain = over(&|o| o.accuracy - o.accuracy_mle)?;
@@ -303,15 +291,6 @@ pub fn summarise(config: &SeamConfig, seeds: &[Vec<Outcome>]) -> Result<Vec<Seam
             })
         })
         .collect()
-}
-
-/// All seeds, summarised.
-pub fn run(config: &SeamConfig) -> Result<Vec<SeamRow>, Error> {
-    let seeds = (0..config.seeds)
-        .into_par_iter()
-        .map(|number| seed(config, number))
-        .collect::<Result<Vec<_>, _>>()?;
-    summarise(config, &seeds)
 }
 
 /// The noise rate at which a gain turns from above to below zero: of the mean, and of both ends of its interval.
@@ -342,6 +321,11 @@ pub fn crossover(rows: &[SeamRow]) -> Option<Estimate> {
 mod tests {
     #![allow(clippy::float_cmp, reason = "a cell is found by the very number that it was made from")]
     use super::*;
+    use crate::over_seeds;
+
+    fn run(config: &SeamConfig) -> Result<Vec<SeamRow>, Error> {
+        summarise(config, &over_seeds(0..config.seeds, |number| seed(config, number))?)
+    }
 
     #[test]
     fn bands_hold_the_wrong_labels_where_a_strong_model_puts_them() {

@@ -5,10 +5,10 @@ use tokensieve_objective::Objective;
 
 use super::world::{Noise, WorldConfig};
 use crate::{
-    Error,
     domain::DomainConfig,
+    error::{Error, refuse},
     finetune::{Step, TrainConfig},
-    objectives::{Named, alpha, named},
+    objectives::{alpha, named},
     seam,
 };
 
@@ -101,10 +101,10 @@ impl MapConfig {
     pub(super) fn check(&self) -> Result<(), Error> {
         if self.choosing < 2 || self.seeds < self.choosing as u64 + 2 {
             let found = format!("{} of {} seeds", self.choosing, self.seeds);
-            return Err(Error::config("map", "choosing", found, "at least 2, and leave at least 2"));
+            return refuse("map", "choosing", found, "at least 2, and leave at least 2");
         }
         if self.noises.is_empty() {
-            return Err(Error::config("map", "noises", "empty", "at least one kind"));
+            return refuse("map", "noises", "empty", "at least one kind");
         }
         Ok(())
     }
@@ -112,45 +112,19 @@ impl MapConfig {
 
 const QUARTERS: usize = 4;
 
-/// A way of training that is compared with plain maximum likelihood.
-#[derive(Clone, Debug)]
-pub struct Arm {
-    /// Its name in tables.
-    pub name: String,
-    part: Part,
-}
-
-#[derive(Clone, Debug)]
-enum Part {
-    Quarter(seam::Arm),
-    Weights(Named),
-}
-
-impl Arm {
-    /// All arms but plain maximum likelihood, with the names that tables give them.
-    pub fn all() -> Vec<Self> {
-        let quarters = |distil: bool| {
-            (0..QUARTERS).map(move |k| {
-                let band = (k as f64 / QUARTERS as f64, (k + 1) as f64 / QUARTERS as f64);
-                let rest = if distil { ", rest distilled" } else { "" };
-                Self {
-                    name: format!("quarter {}{rest}", k + 1),
-                    part: Part::Quarter(seam::Arm { band: Some(band), distil }),
-                }
-            })
-        };
-        let weighted =
-            ["-p", "-p^10", "log(1-p)", "-log p, p >= 0.2"].map(named).into_iter().chain([alpha(0.5)]);
-        let weighted = weighted.map(|named| Self { name: named.name.clone(), part: Part::Weights(named) });
-        quarters(false).chain(quarters(true)).chain(weighted).collect()
-    }
-
-    pub(super) fn objective(&self) -> Result<Objective, Error> {
-        match &self.part {
-            Part::Quarter(arm) => arm.objective(),
-            Part::Weights(named) => named.build(),
-        }
-    }
+/// All ways of training that are compared with plain maximum likelihood, with the names that tables give them.
+pub(super) fn arms() -> Result<Vec<(String, Objective)>, Error> {
+    let quarters = [false, true].into_iter().flat_map(|distil| {
+        (0..QUARTERS).map(move |k| {
+            let band = (k as f64 / QUARTERS as f64, (k + 1) as f64 / QUARTERS as f64);
+            let rest = if distil { ", rest distilled" } else { "" };
+            let objective = seam::Arm { band: Some(band), distil }.objective();
+            objective.map(|objective| (format!("quarter {}{rest}", k + 1), objective))
+        })
+    });
+    let weighted = ["-p", "-p^10", "log(1-p)", "-log p, p >= 0.2"].map(named).into_iter().chain([alpha(0.5)]);
+    let weighted = weighted.map(|named| named.build().map(|objective| (named.name.clone(), objective)));
+    quarters.chain(weighted).collect()
 }
 
 /// One place of the map.

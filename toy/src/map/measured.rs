@@ -3,9 +3,9 @@
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use tokensieve_base::streams::Stream;
-use tokensieve_objective::{Objective, Plan};
+use tokensieve_objective::Objective;
 
-use super::config::{Arm, Cell, MapConfig};
+use super::config::{Cell, MapConfig, arms};
 use super::predicted::Look;
 use super::world::{Gains, Noise, Sample, World, WorldConfig};
 use crate::{
@@ -64,7 +64,7 @@ impl Outcome {
 /// All cells of one seed.
 pub fn seed(config: &MapConfig, seed: u64) -> Result<Vec<Outcome>, Error> {
     config.check()?;
-    let objectives = Arm::all().iter().map(Arm::objective).collect::<Result<Vec<_>, _>>()?;
+    let objectives: Vec<Objective> = arms()?.into_iter().map(|(_, objective)| objective).collect();
     // What the base learned does not depend on what changed since.
     let bases = config
         .free_shares
@@ -113,7 +113,6 @@ impl<'a> Ground<'a> {
         step: Step,
         objective: &Objective,
     ) -> Result<Model, Error> {
-        let mut model = self.base.clone();
         let finetune = Finetune {
             tokens: &self.train.tokens,
             labels: &self.labels,
@@ -122,8 +121,7 @@ impl<'a> Ground<'a> {
             step,
             seed: self.seed,
         };
-        finetune.run(&mut model, &mut objective.begin(Plan { steps: finetune.steps(), seed: self.seed }))?;
-        Ok(model)
+        Ok(finetune.run(self.base, objective)?.0)
     }
 
     fn outcomes(&self, objectives: &[Objective]) -> Result<Vec<Outcome>, Error> {

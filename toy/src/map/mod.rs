@@ -14,20 +14,10 @@ mod predicted;
 mod summary;
 mod world;
 
-use rayon::prelude::*;
-
-pub use config::{Arm, MapConfig};
+pub use config::MapConfig;
 pub use measured::{Outcome, seed};
 pub use summary::{AT_START, ELSEWHERE, MapRow, ON_THE_WAY, PLAIN, summarise};
 pub use world::{Gains, Known, Noise, Sample, World, WorldConfig};
-
-use crate::Error;
-
-/// The whole map.
-pub fn run(config: &MapConfig) -> Result<Vec<MapRow>, Error> {
-    let seeds = (0..config.seeds).into_par_iter().map(|number| seed(config, number));
-    summarise(config, &seeds.collect::<Result<Vec<_>, _>>()?)
-}
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tokensieve_base::statistics::{Estimate, mean_interval};
 
-use super::config::{Arm, MapConfig};
+use super::config::{MapConfig, arms};
 use super::measured::Outcome;
 use super::world::Gains;
 use crate::{Error, finetune::Step};
@@ -78,7 +78,8 @@ const RULES: [(Rule, &str); 3] =
 /// The table from all seeds' outcomes: cell by cell, then over all cells.
 pub fn summarise(config: &MapConfig, seeds: &[Vec<Outcome>]) -> Result<Vec<MapRow>, Error> {
     config.check()?;
-    let summary = Summary { arms: Arm::all(), steps: config.steps.len(), seeds, choosing: config.choosing };
+    let arms = arms()?.into_iter().map(|(name, _)| name).collect();
+    let summary = Summary { arms, steps: config.steps.len(), seeds, choosing: config.choosing };
     let mut rows = Vec::new();
     for (step_at, step) in config.steps.iter().enumerate() {
         let places: Vec<Place> =
@@ -98,7 +99,8 @@ struct Place {
 }
 
 struct Summary<'a> {
-    arms: Vec<Arm>,
+    /// Their names.
+    arms: Vec<String>,
     steps: usize,
     seeds: &'a [Vec<Outcome>],
     choosing: usize,
@@ -113,9 +115,8 @@ impl Summary<'_> {
     fn rows(&self, places: &[Place], step: Step) -> Result<Vec<MapRow>, Error> {
         let arms = (0..self.arms.len()).map(|arm| {
             let value = |seed, place, of: &dyn Fn(&Outcome) -> Gains| of(self.outcome(seed, place, arm));
-            let row = self.row(places, step, &self.arms[arm].name, &|seed, place| {
-                value(seed, place, &Outcome::gains)
-            })?;
+            let row =
+                self.row(places, step, &self.arms[arm], &|seed, place| value(seed, place, &Outcome::gains))?;
             let predicted = |measure: usize| {
                 self.over(places, &|seed, place| value(seed, place, &Outcome::on_the_way)[measure])
             };
@@ -140,7 +141,7 @@ impl Summary<'_> {
             let same = |measure: usize| match (places, rule) {
                 ([place], Rule::Elsewhere) => {
                     let choice = self.choice(*rule, self.choosing, *place, measure);
-                    Some(choice.map_or_else(|| PLAIN.to_owned(), |arm| self.arms[arm].name.clone()))
+                    Some(choice.map_or_else(|| PLAIN.to_owned(), |arm| self.arms[arm].clone()))
                 }
                 _ => None,
             };

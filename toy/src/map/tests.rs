@@ -1,14 +1,19 @@
 #![allow(clippy::float_cmp, reason = "a cell is found by the very number that it was made from")]
 
-use super::config::Cell;
+use super::config::{Cell, arms};
 use super::measured::Ground;
 use super::*;
 use crate::{
+    Error,
     domain::{DomainConfig, Model, Tokens},
     finetune::{Step, TrainConfig},
-    on_threads,
+    on_threads, over_seeds,
 };
 use tokensieve_base::streams::Stream;
+
+fn run(config: &MapConfig) -> Result<Vec<MapRow>, Error> {
+    summarise(config, &over_seeds(0..config.seeds, |number| seed(config, number))?)
+}
 
 fn world(shift: f64, free_share: f64) -> World {
     let config = MapConfig::smoke().world;
@@ -78,8 +83,7 @@ fn the_prediction_is_the_slope_of_what_is_measured() {
     let base = world.base().unwrap();
     let ground = Ground::new(&config, &world, 1, cell, &base);
     let reference = Model::uniform(20, 32).probabilities(&ground.train.tokens);
-    for arm in Arm::all() {
-        let objective = arm.objective().unwrap();
+    for (arm, objective) in arms().unwrap() {
         let predicted = ground.look(&base, &reference).epoch(&objective).unwrap();
         for step in [Step::Own, Step::GradNorm] {
             let after = ground.trained(1, Some(&reference), step, &objective).unwrap();
@@ -87,8 +91,7 @@ fn the_prediction_is_the_slope_of_what_is_measured() {
             let (measured, predicted) = (kl(&base) - kl(&after), predicted.of(step)[1]);
             assert!(
                 (measured - predicted).abs() < 1e-3 * predicted.abs() + 1e-10,
-                "{} {step:?}: {measured} {predicted}",
-                arm.name
+                "{arm} {step:?}: {measured} {predicted}"
             );
         }
     }

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use tokensieve_base::streams::Stream;
 
 use crate::{
-    Error,
     domain::{Domain, DomainConfig, Model, Tokens, add_outer, argmax},
+    error::{Error, at_least, refuse},
 };
 
 /// Sizes of a world.
@@ -102,20 +102,17 @@ impl World {
     /// The world of this seed. Worlds that differ in the share of new facts alone have the same former facts.
     pub fn new(config: &WorldConfig, seed: u64) -> Result<Self, Error> {
         let domain = Domain::new(&config.domain, seed)?;
-        let wrong =
-            |key, found: &dyn std::fmt::Display, right: &str| Err(Error::config("map", key, found, right));
-        if config.kinds < 2 {
-            return wrong("kinds", &config.kinds, "at least 2");
-        }
+        at_least("map", [("kinds", config.kinds, 2)])?;
         if config.choices == 0 || config.choices * config.kinds > config.domain.vocabulary {
-            return wrong(
+            return refuse(
+                "map",
                 "choices",
-                &config.choices,
+                config.choices,
                 "at least 1, and all kinds' together no more than the labels",
             );
         }
         if !(0.0..1.0).contains(&config.free_share) {
-            return wrong("free_share", &config.free_share, "a share from 0 to below 1");
+            return refuse("map", "free_share", config.free_share, "a share from 0 to below 1");
         }
         let labels = Stream::new(seed, "map/sets").permutation(config.domain.vocabulary);
         let sets = labels.chunks(config.choices).take(config.kinds).map(<[_]>::to_vec).collect();

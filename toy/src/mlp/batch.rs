@@ -46,11 +46,6 @@ impl SparseImages {
         self.labels.is_empty()
     }
 
-    /// Pixels that are not zero, of all images together.
-    pub fn nonzero(&self) -> usize {
-        self.pixels.len()
-    }
-
     /// All images in their own order, in batches of `size`.
     pub fn batches(&self, size: usize) -> Vec<Batch> {
         let order: Vec<usize> = (0..self.len()).collect();

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, subset};
+use crate::{
+    error::{Error, at_least, refuse},
+    subset,
+};
 
 pub(super) const NAME: &str = "regression";
 
@@ -75,19 +78,12 @@ impl RegressionConfig {
     }
 
     pub(super) fn check(&self) -> Result<(), Error> {
-        let positive = [("coordinates", self.coordinates), ("steps", self.steps), ("holdout", self.holdout)];
-        for (key, value) in positive {
-            if value == 0 {
-                return Err(Error::config(NAME, key, value, "at least 1"));
-            }
-        }
+        at_least(
+            NAME,
+            [("coordinates", self.coordinates, 1), ("steps", self.steps, 1), ("holdout", self.holdout, 1)],
+        )?;
         if self.data < self.coordinates {
-            return Err(Error::config(
-                NAME,
-                "data",
-                self.data,
-                "at least `coordinates`, or Z cannot be whitened",
-            ));
+            return refuse(NAME, "data", self.data, "at least `coordinates`, or Z cannot be whitened");
         }
         let subsets = [
             ("data_kept", self.data, self.data_kept),
@@ -95,49 +91,29 @@ impl RegressionConfig {
         ];
         for (key, all, kept) in subsets {
             if kept == 0 || kept > all {
-                return Err(Error::config(
-                    NAME,
-                    key,
-                    kept,
-                    "between 1 and the number that it is chosen from",
-                ));
+                return refuse(NAME, key, kept, "between 1 and the number that it is chosen from");
             }
             // 10⁶ subsets take about a millisecond per step: the whole figure would still end within minutes.
             if subset::count(all, kept) > 1e6 {
-                return Err(Error::config(NAME, key, kept, "such that there are at most a million subsets"));
+                return refuse(NAME, key, kept, "such that there are at most a million subsets");
             }
         }
         if self.seeds < 6 {
-            return Err(Error::config(
-                NAME,
-                "seeds",
-                self.seeds,
-                "at least 6: fewer give a median no 95 % interval",
-            ));
+            return refuse(NAME, "seeds", self.seeds, "at least 6: fewer give a median no 95 % interval");
         }
         if self.feature_correlation.is_nan() || self.feature_correlation.abs() >= 1.0 {
-            return Err(Error::config(
-                NAME,
-                "feature_correlation",
-                self.feature_correlation,
-                "between -1 and 1",
-            ));
+            return refuse(NAME, "feature_correlation", self.feature_correlation, "between -1 and 1");
         }
         if !(self.noise_sd >= 0.0 && self.noise_sd.is_finite()) {
-            return Err(Error::config(NAME, "noise_sd", self.noise_sd, "finite and not negative"));
+            return refuse(NAME, "noise_sd", self.noise_sd, "finite and not negative");
         }
         for &step in self.data_steps.iter().chain(&self.coordinate_steps) {
             if !(step > 0.0 && step.is_finite()) {
-                return Err(Error::config(
-                    NAME,
-                    "data_steps or coordinate_steps",
-                    step,
-                    "finite and positive",
-                ));
+                return refuse(NAME, "data_steps or coordinate_steps", step, "finite and positive");
             }
         }
         match self.compared_at.iter().find(|&&step| step > self.steps) {
-            Some(step) => Err(Error::config(NAME, "compared_at", step, "at most `steps`")),
+            Some(step) => refuse(NAME, "compared_at", step, "at most `steps`"),
             None => Ok(()),
         }
     }
