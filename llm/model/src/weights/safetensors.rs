@@ -13,6 +13,7 @@ use tch::{Kind, Tensor};
 
 use crate::Error;
 use crate::Result;
+use crate::text::TEMPLATE_FILE;
 use tokensieve_base::files::read_text;
 use tokensieve_kernels::memory;
 
@@ -28,7 +29,7 @@ pub(crate) const TEXT_FILES: [&str; 9] = [
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
-    "chat_template.jinja",
+    TEMPLATE_FILE,
     "chat_template.json",
     "vocab.json",
     "merges.txt",
