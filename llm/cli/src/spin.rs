@@ -10,8 +10,9 @@
 use std::ffi::{CStr, c_char, c_int};
 use std::ptr;
 
-/// Turns of the loop, measured: 64 replies on idle cores take as long as with libgomp's 300,000.
-const LIMIT: &CStr = c"GOMP_SPINCOUNT=20000";
+/// Turns of the loop, measured on two cores (docs/LOG.md, 2026-11-29): a program alone is as fast as with 20,000, and two
+/// side by side take little longer than one after the other, where 20,000 makes them five times as slow.
+const LIMIT: &CStr = c"GOMP_SPINCOUNT=1000";
 /// Whoever sets one of these has decided.
 const DECIDED: [&[u8]; 2] = [b"GOMP_SPINCOUNT=", b"OMP_WAIT_POLICY="];
 

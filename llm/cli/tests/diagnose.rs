@@ -6,7 +6,6 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
-use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Value, json};
 use tokensieve_train::config::Config;
@@ -50,13 +49,9 @@ fn write(path: &Path, rows: &[Value]) {
     fs::write(path, lines.join("\n") + "\n").unwrap();
 }
 
-/// On two cores, two programs of two threads each take twice as long side by side as one after the other.
-static ALONE: Mutex<()> = Mutex::new(());
-
 fn run(folder: &Path, arguments: &[&str]) -> Output {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut command = Command::new(env!("CARGO_BIN_EXE_tokensieve"));
-    command.arg("diagnose").args(arguments).current_dir(folder).env("OMP_WAIT_POLICY", "passive");
+    command.arg("diagnose").args(arguments).current_dir(folder);
     command.output().unwrap()
 }
 

@@ -56,7 +56,7 @@ impl Verb {
         }
         let out = if self.name == "evaluate" { "out.json" } else { "out.jsonl" };
         command.arg("--out").arg(bench.path(folder).join(out)).args(["--processes", processes]);
-        command.env("OMP_WAIT_POLICY", "passive").stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 

@@ -21,8 +21,8 @@ fn libgomp_reads_a_limit_unless_somebody_has_decided() {
         return skipped("only programs for Linux with glibc have libgomp");
     }
     let (limits, printed) = started_with(None);
-    assert_eq!(limits, ["'20000'"]);
+    assert_eq!(limits, ["'1000'"]);
     assert!(printed.starts_with("-p^10: "), "the arguments are lost: {printed}");
     assert_eq!(started_with(Some(("GOMP_SPINCOUNT", "7"))).0, ["'7'"]);
-    assert_ne!(started_with(Some(("OMP_WAIT_POLICY", "active"))).0, ["'20000'"]);
+    assert_ne!(started_with(Some(("OMP_WAIT_POLICY", "active"))).0, ["'1000'"]);
 }
