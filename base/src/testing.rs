@@ -1,8 +1,10 @@
-//! What tests of several crates share: a line for a test that is skipped, the largest of many differences, and a web
-//! server on loopback for the tests of what asks one, with a word of HTTP and no more.
+//! What tests of several crates share: a line for a test that is skipped, the largest of many differences, programs side
+//! by side, and a web server on loopback for the tests of what asks one, with a word of HTTP and no more.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -35,6 +37,29 @@ pub fn largest_difference<'a, T: Copy + Into<f64> + 'a>(
         largest = largest.max(away);
     }
     largest
+}
+
+/// Does the work of every item, as many at a time as there are cores; the results in the items' order.
+///
+/// # Panics
+/// If the work of an item does.
+pub fn side_by_side<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let results = Mutex::new(Vec::new());
+    let worker = || loop {
+        let place = next.fetch_add(1, Ordering::Relaxed);
+        let Some(item) = items.get(place) else { return };
+        let result = work(item);
+        results.lock().expect("nothing panics there").push((place, result));
+    };
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, NonZero::get) {
+            scope.spawn(worker);
+        }
+    });
+    let mut results = results.into_inner().expect("nothing panics there");
+    results.sort_by_key(|(place, _)| *place);
+    results.into_iter().map(|(_, result)| result).collect()
 }
 
 /// A request as it came.

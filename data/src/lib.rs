@@ -31,12 +31,14 @@
 //! | [`Catalogue`], [`Set`], [`File`] | `data.toml`, checked when it is read |
 //! | [`Source`] | the kinds of source |
 //! | [`Files`], [`Substitution`] | what a fetch returns |
+//! | [`download`], [`Progress`] | a file over the network, continued where it broke off, for other crates too |
 //! | [`Error`], [`Unobtainable`], [`Attempt`] | what was tried, where, and what to do |
 //!
 //! A new data set is a table in `data.toml`; the head of that file explains its keys. The program `tokensieve-data` shows the
 //! catalogue and fetches from the command line.
 
 mod catalogue;
+mod download;
 mod error;
 mod fetch;
 mod folders;
@@ -46,8 +48,10 @@ mod source;
 mod store;
 
 pub use catalogue::{Catalogue, File, Set};
+pub use download::download;
 pub use error::{Attempt, Error, Unobtainable};
 pub use fetch::{Availability, Files, Substitution};
 pub use folders::Folders;
+pub use progress::Progress;
 pub use sha256::sha256_of;
 pub use source::Source;

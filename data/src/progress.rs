@@ -5,13 +5,14 @@ use std::io::Read;
 use indicatif::{ProgressBar, ProgressBarIter, ProgressDrawTarget, ProgressStyle};
 
 /// The bar of one file.
-pub(crate) struct Progress {
+pub struct Progress {
     bar: ProgressBar,
     quiet: bool,
 }
 
 impl Progress {
-    pub(crate) fn new(name: &str, quiet: bool) -> Self {
+    /// With a name before the bar.
+    pub fn new(name: &str, quiet: bool) -> Self {
         // The bar hides itself where stderr is not a terminal.
         let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
         let bar = ProgressBar::with_draw_target(None, target).with_message(name.to_owned());

@@ -162,7 +162,7 @@ impl Source {
                 wheel.provide(scratch, bar)
             }
             Kind::Url(url) => {
-                http::download(url, scratch, bar)?;
+                http::fetch(url, scratch, bar)?;
                 Ok(Provided { path: scratch.to_owned(), temporary: Some(scratch.to_owned()) })
             }
         }

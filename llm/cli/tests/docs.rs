@@ -21,6 +21,8 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use tokensieve_base::testing::side_by_side;
+
 /// Blocks that are not run: whoever adds one changes this number.
 const NOT_RUN: usize = 17;
 /// A number before one of these words is the machine's.
@@ -37,30 +39,39 @@ fn what_the_pages_show_is_what_the_program_prints() {
     pages.retain(|page| page.extension().is_some_and(|ending| ending == "md"));
     pages.sort();
     let (mut run, mut not_run, mut wrong) = (0, 0, String::new());
-    for page in &pages {
-        let folder = Folder::new(&repository);
-        let name = page.strip_prefix(&repository).unwrap().display();
-        for block in blocks(&fs::read_to_string(page).unwrap()) {
-            let result = match block.language.as_str() {
-                "console" if block.not_run => {
-                    not_run += 1;
-                    folder.only_flags(&block)
-                }
-                "console" => {
-                    run += 1;
-                    folder.run(&block)
-                }
-                "sh" => folder.only_flags(&block),
-                _ => folder.write(&block),
-            };
-            if let Err(what) = result {
-                let _ = writeln!(wrong, "{name}:{}: {what}", block.line);
-            }
-        }
+    for page in side_by_side(&pages, |page| run_page(page, &repository)) {
+        run += page.0;
+        not_run += page.1;
+        wrong += &page.2;
     }
     println!("{run} blocks run, {not_run} not");
     assert!(wrong.is_empty(), "\n{wrong}");
     assert_eq!(not_run, NOT_RUN, "blocks marked as not run");
+}
+
+/// Runs a page: how many blocks were run and how many not, and what is wrong.
+fn run_page(page: &Path, repository: &Path) -> (usize, usize, String) {
+    let (mut run, mut not_run, mut wrong) = (0, 0, String::new());
+    let folder = Folder::new(repository);
+    let name = page.strip_prefix(repository).unwrap().display();
+    for block in blocks(&fs::read_to_string(page).unwrap()) {
+        let result = match block.language.as_str() {
+            "console" if block.not_run => {
+                not_run += 1;
+                folder.only_flags(&block)
+            }
+            "console" => {
+                run += 1;
+                folder.run(&block)
+            }
+            "sh" => folder.only_flags(&block),
+            _ => folder.write(&block),
+        };
+        if let Err(what) = result {
+            let _ = writeln!(wrong, "{name}:{}: {what}", block.line);
+        }
+    }
+    (run, not_run, wrong)
 }
 
 /// A fenced block, and what the comments above it say.

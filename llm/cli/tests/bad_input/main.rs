@@ -27,13 +27,12 @@ use std::io::Read as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bench::{Tree, tree};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokensieve_base::testing::side_by_side;
 
 /// How long a case may take: a second or less where nothing else runs.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -350,26 +349,13 @@ fn message(text: &str, code: i32) -> String {
 fn every_bad_input_is_named() {
     let (cases, intact) = (cases(), intact());
     assert!(cases.len() >= 200, "{}", cases.len());
-    let (next, complaints) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    let most = Mutex::new((Duration::ZERO, 0));
-    let work = || {
-        while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-            // Before the lock, which would be held while the case runs.
-            match case.complaint(&intact) {
-                Ok(ended) => {
-                    let mut most = most.lock().unwrap();
-                    *most = (most.0.max(ended.computed), most.1.max(ended.memory));
-                }
-                Err(complaint) => complaints.lock().unwrap().push(complaint),
-            }
+    let (mut complaints, mut computed, mut memory) = (Vec::new(), Duration::ZERO, 0);
+    for result in side_by_side(&cases, |case| case.complaint(&intact)) {
+        match result {
+            Ok(ended) => (computed, memory) = (computed.max(ended.computed), memory.max(ended.memory)),
+            Err(complaint) => complaints.push(complaint),
         }
-    };
-    std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
-            scope.spawn(work);
-        }
-    });
-    let (complaints, (computed, memory)) = (complaints.into_inner().unwrap(), most.into_inner().unwrap());
+    }
     let [memory, on_intact] = [memory, intact.memory].map(|bytes| bytes >> 20);
     println!("at most {:.1} s, and {memory} MiB; on intact input {on_intact} MiB", computed.as_secs_f64());
     assert!(

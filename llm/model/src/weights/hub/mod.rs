@@ -10,19 +10,18 @@
 //! | `HF_HUB_OFFLINE` | 1: use the cache only | 0 |
 
 use std::env;
-use std::fs::{self, File};
-use std::io::{self, BufReader, Read as _};
+use std::fs;
+use std::io::Read as _;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use indicatif::ProgressBar;
 use serde::Deserialize;
 use tokensieve_base::files::wait_for;
 use tokensieve_base::http::{
-    self, Agent, Body, HeaderMap, RedirectAuthHeaders, RequestBuilder, Response, Secrets, StatusCode, header,
+    self, Agent, Body, RedirectAuthHeaders, RequestBuilder, Response, Secrets, header,
 };
-use tokensieve_data::sha256_of;
+use tokensieve_data::{Progress, download, sha256_of};
 
 use crate::Error;
 use crate::Result;
@@ -197,19 +196,11 @@ impl Hub {
 
     fn download_blob(&self, address: &str, blob: &Path, etag: &str, file: &str) -> Result<(), String> {
         let part = blob.with_extension("incomplete");
-        let have = fs::metadata(&part).map_or(0, |about| about.len());
-        let mut response =
-            self.get(address, Some(have).filter(|have| *have > 0)).map_err(Failure::into_text)?;
-        let is_beyond = response.status() == StatusCode::RANGE_NOT_SATISFIABLE;
-        let is_whole = is_beyond && size(response.headers()) == Some(have);
-        if is_beyond && !is_whole {
-            // It is of another file.
-            fs::remove_file(&part).map_err(|error| format!("{}: {error}", part.display()))?;
-            response = self.get(address, None).map_err(Failure::into_text)?;
-        }
-        if !is_whole {
-            receive(response, &part, have, file)?;
-        }
+        download(
+            |from| self.get(address, from).map_err(Failure::into_text),
+            &part,
+            &Progress::new(file, false),
+        )?;
         if etag.len() == 64 {
             let found = sha256_of(&part).map_err(|error| error.to_string())?;
             if found != etag {
@@ -298,36 +289,6 @@ fn wanted(revision: &Revision) -> Result<Vec<&str>, String> {
 
 fn is_hash(text: &str) -> bool {
     (40..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-fn length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-/// The file's size, where a range begins beyond its end.
-fn size(headers: &HeaderMap) -> Option<u64> {
-    headers.get(header::CONTENT_RANGE)?.to_str().ok()?.strip_prefix("bytes */")?.parse().ok()
-}
-
-/// Writes an answer to the file `part`: after the `have` bytes that are there if it continues them, else in their place.
-fn receive(response: Response<Body>, part: &Path, have: u64, file: &str) -> Result<(), String> {
-    let resumed = response.status() == StatusCode::PARTIAL_CONTENT;
-    let start = if resumed { have } else { 0 };
-    let total = length(response.headers()).map(|rest| rest + start);
-    let opened = File::options().create(true).append(resumed).write(true).truncate(!resumed).open(part);
-    let mut out = opened.map_err(|error| format!("{}: {error}", part.display()))?;
-    let bar = ProgressBar::new(total.unwrap_or(0)).with_message(file.to_owned());
-    bar.set_position(start);
-    let body = bar.wrap_read(response.into_body().into_reader());
-    let copied = io::copy(&mut BufReader::with_capacity(1 << 16, body), &mut out);
-    let got = start + copied.map_err(|error| error.to_string())?;
-    bar.finish_and_clear();
-    if total.is_some_and(|total| got != total) {
-        return Err(format!(
-            "the connection broke off after {got} bytes; run the command again to continue from there"
-        ));
-    }
-    out.sync_all().map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
