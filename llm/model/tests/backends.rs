@@ -96,7 +96,9 @@ fn back_ends_agree_on_smollm2() {
             assert!(!backend::runs_test_of(of));
             continue;
         }
-        for kind in ["f32", "bf16"] {
+        // What the others are compared with is not computed again.
+        let kinds: &[_] = if of == Backend::Plain { &["bf16"] } else { &["f32", "bf16"] };
+        for kind in kinds {
             let found = found(of, kind);
             println!("{of} {kind}: NLL {:.4}, {:.4} in f32", found.nll, exact.nll);
             assert!((found.nll - exact.nll).abs() < 0.003, "{of} {kind}: {} {}", found.nll, exact.nll);
