@@ -448,6 +448,14 @@ fn parquet_rows_are_read_as_the_json_they_would_be() {
         let _ = sandbox.load(&damaged);
         let _ = sandbox.load(&whole[..at]);
     }
+    // A dictionary whose header promises 63 values, and the library sets memory aside for.
+    let promised = (4..100).filter_map(|at| {
+        let mut damaged = whole.clone();
+        damaged[at] = 0x7e;
+        sandbox.load(&damaged).err().map(|error| error.to_string())
+    });
+    let refused: Vec<String> = promised.filter(|error| error.contains("cannot hold 63 values")).collect();
+    assert!(!refused.is_empty());
 }
 
 /// A Parquet file of one question and answer, with a number of this type.

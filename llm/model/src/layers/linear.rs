@@ -96,6 +96,9 @@ impl Linear {
     ) -> Result<Self> {
         let inputs = modules[0].inputs;
         let outputs = modules.iter().map(|module| module.outputs).sum();
+        for Module { name, outputs, .. } in modules {
+            checkpoint.require_shape(&format!("{name}.weight"), &[*outputs, inputs])?;
+        }
         let weight = Tensor::empty([outputs, inputs], (kind, device));
         let bias = modules[0].bias.then(|| Tensor::empty([outputs], (kind, device)));
         let mut parts = Vec::new();

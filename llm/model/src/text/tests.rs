@@ -544,6 +544,17 @@ fn a_tokenizer_that_the_library_panics_on_is_an_error() {
     json["decoder"] = Value::Null;
     let damaged = json.to_string().replace("\"decoder\":null", "\"decoder\":n");
     std::fs::write(&file, damaged).unwrap();
-    let error = Tokenizer::from_folder(folder.path(), None, Moment::default()).unwrap_err().to_string();
-    assert!(error.contains("tokenizer.json"), "{error}");
+    let error = || Tokenizer::from_folder(folder.path(), None, Moment::default()).unwrap_err().to_string();
+    assert!(error().contains("tokenizer.json"), "{}", error());
+
+    // The post-processor adds a token that it does not describe.
+    let mut json: Value = serde_json::from_str(&whole).unwrap();
+    json["post_processor"] = serde_json::json!({
+        "type": "TemplateProcessing",
+        "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+        "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+        "special_tokens": {},
+    });
+    std::fs::write(&file, json.to_string()).unwrap();
+    assert!(error().contains("post-processor"), "{}", error());
 }

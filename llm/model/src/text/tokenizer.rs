@@ -112,7 +112,10 @@ impl Tokenizer {
         // Padding may be of any length.
         inner.with_padding(None).with_truncation(None).map_err(wrong)?;
         let named = |name: &str| extras.tokens.get(name).and_then(|token| inner.token_to_id(token));
-        let mut leading = leading(&inner).map_err(wrong)?;
+        // The library panics where the post-processor adds a token that it does not describe.
+        let mut leading = caught(|| leading(&inner))
+            .ok_or_else(|| Error::file(path, "the library `tokenizers` cannot apply its post-processor"))?
+            .map_err(wrong)?;
         if leading.is_empty() && extras.add_bos {
             leading.extend(named("bos_token"));
         }

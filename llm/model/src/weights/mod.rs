@@ -249,12 +249,21 @@ impl Checkpoint {
     /// A tensor on a device; it is an error if its shape is another than the configuration requires.
     pub(crate) fn tensor_of(&self, name: &str, shape: &[i64], kind: Kind, device: Device) -> Result<Tensor> {
         let tensor = self.tensor(name, kind)?;
-        if tensor.size() != shape {
-            let found = tensor.size();
-            let what = format!("{name} has the shape {found:?}; the configuration requires {shape:?}");
-            return Err(Error::file(&self.source, what));
-        }
+        self.require(name, &tensor.size(), shape)?;
         Ok(tensor.to_device(device))
+    }
+
+    /// An error if the tensor is there in another shape than the configuration requires: before memory is set aside for it.
+    pub(crate) fn require_shape(&self, name: &str, shape: &[i64]) -> Result<()> {
+        self.shape(name).map_or(Ok(()), |found| self.require(name, &found, shape))
+    }
+
+    fn require(&self, name: &str, found: &[i64], shape: &[i64]) -> Result<()> {
+        if found == shape {
+            return Ok(());
+        }
+        let what = format!("{name} has the shape {found:?}; the configuration requires {shape:?}");
+        Err(Error::file(&self.source, what))
     }
 
     /// SHA-256 of the weights' files and the configuration, on which results depend. Computed once.
