@@ -6,7 +6,7 @@ use std::path::Path;
 use parquet::column::page::Page;
 use parquet::data_type::Decimal;
 use parquet::errors::ParquetError;
-use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 use parquet::record::{Field, Row};
 use serde_json::{Map, Number, Value};
 
@@ -23,32 +23,33 @@ const COMPRESSIONS: &str = "snappy, gzip, zstd, uncompressed";
 pub(super) fn rows(path: &Path, take: &mut OnRow) -> Result<()> {
     let input = File::open(path).map_err(Error::io(path))?;
     let reader = guarded(path, || SerializedFileReader::new(input))?;
-    guarded(path, || dictionaries_hold_what_they_promise(&reader))?;
-    let mut rows = guarded(path, || reader.get_row_iter(None))?;
-    for number in 1.. {
-        let Some(row) = guarded(path, || rows.next().transpose())? else { break };
-        if take(number, object(&row, format::reads_row_key, format::reads_nested_key))?.is_break() {
-            break;
+    let mut number = 0;
+    for group in 0..reader.num_row_groups() {
+        let group = guarded(path, || reader.get_row_group(group))?;
+        guarded(path, || dictionaries_hold_what_they_promise(group.as_ref()))?;
+        let mut rows = guarded(path, || group.get_row_iter(None))?;
+        while let Some(row) = guarded(path, || rows.next().transpose())? {
+            number += 1;
+            if take(number, object(&row, format::reads_row_key, format::reads_nested_key))?.is_break() {
+                return Ok(());
+            }
         }
     }
     Ok(())
 }
 
 /// The library sets memory aside for as many values as a dictionary's header promises. None takes less than a byte.
-fn dictionaries_hold_what_they_promise(reader: &SerializedFileReader<File>) -> parquet::errors::Result<()> {
-    for group in 0..reader.num_row_groups() {
-        let group = reader.get_row_group(group)?;
-        for column in 0..group.num_columns() {
-            let mut pages = group.get_column_page_reader(column)?;
-            while let Some(page) = pages.peek_next_page()? {
-                if !page.is_dict {
-                    pages.skip_next_page()?;
-                } else if let Some(Page::DictionaryPage { buf, num_values, .. }) = pages.get_next_page()?
-                    && num_values as usize > buf.len()
-                {
-                    let what = format!("a dictionary of {} bytes cannot hold {num_values} values", buf.len());
-                    return Err(ParquetError::General(what));
-                }
+fn dictionaries_hold_what_they_promise(group: &dyn RowGroupReader) -> parquet::errors::Result<()> {
+    for column in 0..group.num_columns() {
+        let mut pages = group.get_column_page_reader(column)?;
+        while let Some(page) = pages.peek_next_page()? {
+            if !page.is_dict {
+                pages.skip_next_page()?;
+            } else if let Some(Page::DictionaryPage { buf, num_values, .. }) = pages.get_next_page()?
+                && num_values as usize > buf.len()
+            {
+                let what = format!("a dictionary of {} bytes cannot hold {num_values} values", buf.len());
+                return Err(ParquetError::General(what));
             }
         }
     }

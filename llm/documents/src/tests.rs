@@ -479,6 +479,26 @@ fn with_number<T: DataType>(column: &str, value: T::T) -> Vec<u8> {
 }
 
 #[test]
+fn rows_are_counted_across_the_groups_of_a_parquet_file() {
+    let schema = "message rows { required binary question (UTF8); required binary answer (UTF8); }";
+    let schema = Arc::new(parse_message_type(schema).unwrap());
+    let mut writer = SerializedFileWriter::new(Vec::new(), schema, Arc::default()).unwrap();
+    for answers in [["A", "B"], ["C", "D"]] {
+        let mut group = writer.next_row_group().unwrap();
+        for texts in [["Q", "Q"], answers] {
+            let mut column = group.next_column().unwrap().unwrap();
+            column.typed::<ByteArrayType>().write_batch(&texts.map(Into::into), None, None).unwrap();
+            column.close().unwrap();
+        }
+        group.close().unwrap();
+    }
+    let sandbox = Sandbox::new();
+    let set = sandbox.load(writer.into_inner().unwrap()).unwrap();
+    let rows: Vec<_> = set.documents.iter().map(|document| document.row).collect();
+    assert_eq!(rows, [rows[0], rows[0] + 1, rows[0] + 2, rows[0] + 3]);
+}
+
+#[test]
 fn numbers_of_parquet_files_count_or_are_refused() {
     let sandbox = Sandbox::new();
     let weight = |bytes: Vec<u8>| *sandbox.load(bytes).unwrap().documents[0].weights.last().unwrap();

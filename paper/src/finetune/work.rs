@@ -362,7 +362,7 @@ mod tests {
             let job = work.training_data(&cell(data, seed))?;
             Ok(job.command("".as_ref(), &place).join(" "))
         };
-        assert!(made("arithmetic", 3)?.contains(" --seed 3 "), "{}", made("arithmetic", 3)?);
+        assert!(made("arithmetic", 3)?.contains("-n 1024 --seed 3 "), "{}", made("arithmetic", 3)?);
         assert!(made("gsm8k", 3)?.contains("--first 2208"), "{}", made("gsm8k", 3)?);
         // There are held-out rows of Alpaca for ten seeds.
         let held_out = |seed| work.held_out(&work.plan.data["alpaca"], seed).map(|job| job.id());

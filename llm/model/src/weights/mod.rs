@@ -248,20 +248,13 @@ impl Checkpoint {
 
     /// A tensor on a device; it is an error if its shape is another than the configuration requires.
     pub(crate) fn tensor_of(&self, name: &str, shape: &[i64], kind: Kind, device: Device) -> Result<Tensor> {
-        let tensor = self.tensor(name, kind)?;
-        self.require(name, &tensor.size(), shape)?;
-        Ok(tensor.to_device(device))
+        self.require_shape(name, shape)?;
+        Ok(self.tensor(name, kind)?.to_device(device))
     }
 
-    /// An error if the tensor is there in another shape than the configuration requires: before memory is set aside for it.
+    /// An error if the tensor is there in another shape than the configuration requires, before memory is set aside for it.
     pub(crate) fn require_shape(&self, name: &str, shape: &[i64]) -> Result<()> {
-        self.shape(name).map_or(Ok(()), |found| self.require(name, &found, shape))
-    }
-
-    fn require(&self, name: &str, found: &[i64], shape: &[i64]) -> Result<()> {
-        if found == shape {
-            return Ok(());
-        }
+        let Some(found) = self.shape(name).filter(|found| found != shape) else { return Ok(()) };
         let what = format!("{name} has the shape {found:?}; the configuration requires {shape:?}");
         Err(Error::file(&self.source, what))
     }
