@@ -27,12 +27,15 @@ fn fingerprint_figures(folder: &Path, toys: &str) -> io::Result<()> {
     list("figures.rs", &entries)
 }
 
-/// Lists the recorded tables and verdicts for `include_str!`, so that an installed binary has them too.
+/// Lists the recorded tables and verdicts for `include_str!`, so that an installed binary has them too. The list itself names no
+/// folder of this machine: a source's checksum is in the names that the compiler gives to functions.
 fn embed_recorded(folder: &Path) -> io::Result<()> {
     let entries: Vec<String> = files(folder, &["csv", "json"])?
         .iter()
         .filter_map(|path| {
-            Some(format!("({:?}, include_str!({:?}))", path.file_name()?.to_str()?, path.to_str()?))
+            let name = path.file_name()?.to_str()?;
+            let text = format!("include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/recorded/{name}\"))");
+            Some(format!("({name:?}, {text})"))
         })
         .collect();
     list("recorded.rs", &entries)
