@@ -90,7 +90,7 @@ setup *parts="all":
 doctor:
     @scripts/doctor
 
-# Delete build products and results; `just clean cache` deletes everything fetched as well
+# Delete build products and results; `just clean cache`: what was fetched too, `just clean crates`: only our own compiled crates
 [group('machine')]
 clean what="build":
     @scripts/clean "$1"
