@@ -11,7 +11,7 @@ fn main() -> io::Result<()> {
     let toys = workspace.of(&["tokensieve-toy"])?;
     fingerprint_figures(&here.join("src/figures"), &toys)?;
     workspace.emit_verbs()?;
-    embed_recorded(&here.join("recorded"))
+    embed_recorded(&here)
 }
 
 /// Lists each figure's file with the fingerprint of what computes its cached units: the toy experiments, and what the
@@ -29,12 +29,12 @@ fn fingerprint_figures(folder: &Path, toys: &str) -> io::Result<()> {
 
 /// Lists the recorded tables and verdicts for `include_str!`, so that an installed binary has them too. The list itself names no
 /// folder of this machine: a source's checksum is in the names that the compiler gives to functions.
-fn embed_recorded(folder: &Path) -> io::Result<()> {
-    let entries: Vec<String> = files(folder, &["csv", "json"])?
+fn embed_recorded(here: &Path) -> io::Result<()> {
+    let entries: Vec<String> = files(&here.join("recorded"), &["csv", "json"])?
         .iter()
         .filter_map(|path| {
-            let name = path.file_name()?.to_str()?;
-            let text = format!("include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/recorded/{name}\"))");
+            let (name, place) = (path.file_name()?.to_str()?, path.strip_prefix(here).ok()?.to_str()?);
+            let text = format!("include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/{place}\"))");
             Some(format!("({name:?}, {text})"))
         })
         .collect();
