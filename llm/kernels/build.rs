@@ -1,7 +1,6 @@
 //! Links with libtorch, and compiles the few calls that tch lacks against the same headers.
 
 mod compile;
-#[path = "../link.rs"]
 mod link;
 
 fn main() {
