@@ -95,7 +95,7 @@ doctor:
 clean what="build":
     @scripts/clean "$1"
 
-# Every test, documentation examples included; arguments go to cargo test
+# The tests, documentation examples included; `just test all`: the slow ones too. Arguments go to cargo test
 [group('code')]
 test *arguments: (_setup-dev "test")
     @scripts/test "$@"

@@ -254,6 +254,7 @@ fn found(results: &Results) -> Vec<(String, serde_json::Value)> {
 }
 
 #[test]
+#[ignore = "slow"]
 fn a_suite_that_was_stopped_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let nll = format!("nll:{}", rows(folder.path()).display());
@@ -305,6 +306,7 @@ fn a_suite_that_was_stopped_goes_on() {
 }
 
 #[test]
+#[ignore = "slow"]
 fn sampled_replies_are_graded_one_by_one_and_counted_by_question() {
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(folder.path(), &["arithmetic@3", "arithmetic"]);
