@@ -2,12 +2,11 @@
 //!
 //! | in the folder | what it is |
 //! |---|---|
-//! | tokensieve | this program |
 //! | run.sh | finds torch and starts the program: `./run.sh train train.toml` |
 //! | train.toml | the configuration, its paths pointing into the folder |
 //! | data/ | the data sets and models that the configuration names, as in the cache |
 //! | files/ | the files and folders that the configuration names |
-//! | lib/ | C++'s run-time libraries, used where the machine's own are too old |
+//! | lib/ | this program, and C++'s run-time libraries, used where the machine's own are too old |
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -44,8 +43,7 @@ impl Arguments {
     pub(super) fn run(self) -> Result<()> {
         new_folder(&self.folder, |folder| {
             pack(&self.config, folder)?;
-            let program = std::env::current_exe()?;
-            copy(&program, &folder.join("tokensieve"))?;
+            copy(&std::env::current_exe()?, &folder.join("lib/tokensieve"))?;
             for (name, path) in libraries()? {
                 copy(&path, &folder.join("lib").join(name))?;
             }

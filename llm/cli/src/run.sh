@@ -1,9 +1,10 @@
 #!/bin/sh
-# Starts tokensieve on the torch 2.11 of this machine's Python: ./run.sh doctor; ./run.sh train train.toml
+# Starts tokensieve on the torch 2.11 of this machine's Python. In a bundle: ./run.sh doctor; ./run.sh train train.toml
+# In a release it is called tokensieve, and a link to it may lie anywhere.
 # PYTHON names another interpreter than python3, TORCH_LIB torch's folder of libraries without any Python.
 set -eu
 
-here=$(cd "$(dirname "$0")" && pwd)
+here=$(dirname "$(readlink -f "$0")")
 if [ -z "${TORCH_LIB:-}" ]; then
     python=${PYTHON:-python3}
     # Finds the package without importing it, which takes seconds.
@@ -23,9 +24,12 @@ fi
 given=${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 export LD_LIBRARY_PATH="$TORCH_LIB$given"
 # The machine's own C++ libraries, unless they are older than the program.
-if ! "$here/tokensieve" --version >/dev/null 2>&1; then
+if ! "$here/lib/tokensieve" --version >/dev/null 2>&1; then
     export LD_LIBRARY_PATH="$TORCH_LIB:$here/lib$given"
 fi
-export TOKENSIEVE_CACHE="${TOKENSIEVE_CACHE:-$here}" TOKENSIEVE_MIRROR="${TOKENSIEVE_MIRROR:-none}"
-cd "$here"
-exec "$here/tokensieve" "$@"
+# Beside a bundle's configuration lies what it names.
+if [ -e "$here/train.toml" ]; then
+    export TOKENSIEVE_CACHE="${TOKENSIEVE_CACHE:-$here}" TOKENSIEVE_MIRROR="${TOKENSIEVE_MIRROR:-none}"
+    cd "$here"
+fi
+exec "$here/lib/tokensieve" "$@"

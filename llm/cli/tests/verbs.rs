@@ -201,7 +201,7 @@ fn a_bundle_trains_by_itself() {
     }
 }
 
-/// The script of bundles beside a program that prints what it is started with.
+/// The script of bundles and releases with a program that prints what it is started with.
 struct Script(tempfile::TempDir);
 
 impl Script {
@@ -209,13 +209,14 @@ impl Script {
         let script = Self(tempfile::tempdir().unwrap());
         let run = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/run.sh");
         fs::copy(run, script.path("run.sh")).unwrap();
+        fs::write(script.path("train.toml"), "").unwrap();
         // Where C++'s libraries are OLD, it starts with those of the bundle alone.
         let program = "#!/bin/sh\n\
             case $1$LD_LIBRARY_PATH in --version*/lib) ;; --version*) [ -z \"${OLD:-}\" ] || exit 1 ;; esac\n\
             echo \"$LD_LIBRARY_PATH $TOKENSIEVE_CACHE $TOKENSIEVE_MIRROR $PWD $*\"\n";
         fs::write(script.path("program"), program).unwrap();
         // Not a copy by this process: while it writes, another thread's child may hold the file, which is busy then.
-        let install = ["-m", "755", "program", "tokensieve"];
+        let install = ["-D", "-m", "755", "program", "lib/tokensieve"];
         let installed = Command::new("install").args(install).current_dir(script.0.path()).status();
         assert!(installed.unwrap().success());
         script
@@ -261,6 +262,19 @@ fn the_script_of_a_bundle_starts_the_program_with_the_libraries_that_fit() {
         failure(&mut script.command(&[("PYTHON", Path::new("false"))])),
         "error: false has no torch; pip install torch==2.11.0, or name another Python in PYTHON\n"
     );
+}
+
+#[test]
+fn the_script_of_a_release_leaves_folder_and_cache_to_the_user() {
+    let script = Script::new();
+    fs::remove_file(script.path("train.toml")).unwrap();
+    let link = script.path("site/a link");
+    fs::create_dir(script.path("site")).unwrap();
+    symlink(script.path("run.sh"), &link).unwrap();
+    let mut command = Command::new("sh");
+    command.arg(link).arg("doctor").current_dir("/usr").env("TORCH_LIB", "/torch").env_remove("LD_LIBRARY_PATH");
+    command.env_remove("TOKENSIEVE_MIRROR").env("TOKENSIEVE_CACHE", "/cache");
+    assert_eq!(printed(&mut command), "/torch /cache  /usr doctor\n");
 }
 
 #[test]

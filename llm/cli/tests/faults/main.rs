@@ -444,7 +444,7 @@ fn a_diagnosis() {
 fn a_bundle() {
     let files = ["model.safetensors", "config.json", "tokenizer.json"]
         .map(|file| format!("out/files/0-model/{file}"));
-    let mut results = vec!["out/tokensieve", "out/run.sh", "out/train.toml", "out/files/1-rows.jsonl"];
+    let mut results = vec!["out/lib/tokensieve", "out/run.sh", "out/train.toml", "out/files/1-rows.jsonl"];
     results.extend(files.iter().map(String::as_str));
     withstands(&folder(), "bundle --config run.toml out", &results);
 }
