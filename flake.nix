@@ -176,7 +176,7 @@
             test = craneLib.cargoTest (tested // {
               src = ./.;
               cargoArtifacts = craneLib.buildDepsOnly tested;
-              cargoTestExtraArgs = "--no-fail-fast";
+              cargoTestExtraArgs = "--no-fail-fast -- --include-ignored";
               nativeBuildInputs = whole.nativeBuildInputs ++ browser ++ [ pkgs.git pkgs.python3 ];
               INSTA_UPDATE = "no";
               preCheck = ''
