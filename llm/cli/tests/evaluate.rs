@@ -367,6 +367,7 @@ fn sampled_replies_are_graded_one_by_one_and_counted_by_question() {
 }
 
 #[test]
+#[ignore = "slow"]
 fn a_local_judge_weighs_the_labels() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("verdicts.jsonl");

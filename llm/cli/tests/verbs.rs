@@ -272,7 +272,12 @@ fn the_script_of_a_release_leaves_folder_and_cache_to_the_user() {
     fs::create_dir(script.path("site")).unwrap();
     symlink(script.path("run.sh"), &link).unwrap();
     let mut command = Command::new("sh");
-    command.arg(link).arg("doctor").current_dir("/usr").env("TORCH_LIB", "/torch").env_remove("LD_LIBRARY_PATH");
+    command
+        .arg(link)
+        .arg("doctor")
+        .current_dir("/usr")
+        .env("TORCH_LIB", "/torch")
+        .env_remove("LD_LIBRARY_PATH");
     command.env_remove("TOKENSIEVE_MIRROR").env("TOKENSIEVE_CACHE", "/cache");
     assert_eq!(printed(&mut command), "/torch /cache  /usr doctor\n");
 }
