@@ -176,7 +176,7 @@
             test = craneLib.cargoTest (tested // {
               src = ./.;
               cargoArtifacts = craneLib.buildDepsOnly tested;
-              cargoTestExtraArgs = "--no-fail-fast -- --include-ignored";
+              cargoTestExtraArgs = "--no-fail-fast";
               nativeBuildInputs = whole.nativeBuildInputs ++ browser ++ [ pkgs.git pkgs.python3 ];
               INSTA_UPDATE = "no";
               preCheck = ''

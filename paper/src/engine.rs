@@ -158,7 +158,6 @@ mod tests {
 
     /// Whether its report shows them in the viewer or not.
     #[test]
-    #[ignore = "slow"]
     fn figures_that_hold_a_data_sets_texts_stay_out_of_the_repository() -> Result<()> {
         let data = vec![DataSet {
             name: "alpaca".into(),

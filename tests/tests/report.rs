@@ -32,7 +32,6 @@ const READABLE: &str =
 const NO_OVERFLOW: &str = "document.documentElement.scrollWidth <= innerWidth";
 
 #[test]
-#[ignore = "slow"]
 fn the_report_works_in_a_browser() {
     let Some(browser) = Browser::start() else {
         assert!(std::env::var_os("CI").is_none(), "chromedriver is not installed");

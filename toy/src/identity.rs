@@ -278,7 +278,6 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(10_000))]
         #[test]
-        #[ignore = "slow"]
         fn identity_equals_dense_gradients(seed: u64, vocabulary in 2..40_usize, noise_rate in 0.0..1.0_f64) {
             let context = Context::random(vocabulary, noise_rate, &mut Stream::new(seed, "case"));
             let (first, second) = (named("-log p").build().unwrap(), named("-p^10").build().unwrap());

@@ -60,7 +60,6 @@ fn said(output: &Output) -> String {
 }
 
 #[test]
-#[ignore = "slow"]
 fn planted_defects_are_found_and_the_outputs_can_be_read() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
@@ -117,7 +116,6 @@ fn planted_defects_are_found_and_the_outputs_can_be_read() {
 /// Rows that all say the same in their own way: a few steps of any training learn it, so that plain training's held-out
 /// log-likelihood rises, whoever wins.
 #[test]
-#[ignore = "slow"]
 fn a_race_trains_on_the_rows_and_decides_by_others() {
     let folder = tempfile::tempdir().unwrap();
     write(&folder.path().join("rows.jsonl"), &counting(24));

@@ -29,7 +29,6 @@ const NOT_RUN: usize = 17;
 const MACHINE: [&str; 4] = ["tokens/s", "seconds", "GiB", "s"];
 
 #[test]
-#[ignore = "slow"]
 fn what_the_pages_show_is_what_the_program_prints() {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut pages = vec![repository.join("README.md")];

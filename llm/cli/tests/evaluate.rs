@@ -254,7 +254,6 @@ fn found(results: &Results) -> Vec<(String, serde_json::Value)> {
 }
 
 #[test]
-#[ignore = "slow"]
 fn a_suite_that_was_stopped_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let nll = format!("nll:{}", rows(folder.path()).display());
@@ -306,7 +305,6 @@ fn a_suite_that_was_stopped_goes_on() {
 }
 
 #[test]
-#[ignore = "slow"]
 fn sampled_replies_are_graded_one_by_one_and_counted_by_question() {
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(folder.path(), &["arithmetic@3", "arithmetic"]);
@@ -367,7 +365,6 @@ fn sampled_replies_are_graded_one_by_one_and_counted_by_question() {
 }
 
 #[test]
-#[ignore = "slow"]
 fn a_local_judge_weighs_the_labels() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("verdicts.jsonl");

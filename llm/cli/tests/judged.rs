@@ -128,7 +128,6 @@ fn a_judge_or_baseline_that_is_not_there_is_named_before_anything_is_asked() {
 }
 
 #[test]
-#[ignore = "slow"]
 fn replies_are_judged_against_a_public_model_and_against_themselves() {
     let catalogue = Catalogue::load().unwrap();
     let mut sets = ["alpaca-eval", "alpaca-eval-outputs", "alpaca-eval-preferences"].into_iter();
@@ -203,7 +202,6 @@ fn repeating(key: Option<&'static str>) -> Server {
 }
 
 #[test]
-#[ignore = "slow"]
 fn an_endpoint_that_repeats_what_it_was_sent_puts_no_secret_anywhere() {
     let catalogue = Catalogue::load().unwrap();
     let mut sets = ["alpaca-eval", "alpaca-eval-outputs", "alpaca-eval-preferences"].into_iter();

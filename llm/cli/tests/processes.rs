@@ -50,7 +50,6 @@ fn alike(bench: &Bench, one: &str, other: &str) {
 }
 
 #[test]
-#[ignore = "slow"]
 fn two_processes_compute_what_one_computes() {
     let bench = Bench::new();
     let steps = ["--set", "train.steps=12", "--set", "train.grow_rank=[{step=6,rank=4}]"];

@@ -58,7 +58,6 @@ fn nll(folder: &Path, rows: &Path) -> f64 {
 }
 
 #[test]
-#[ignore = "slow"]
 fn a_random_model_learns_and_is_saved_on_the_way() {
     let bench = Bench::random();
     bench.undisturbed("whole", &small());

@@ -65,7 +65,6 @@ fn killed(bench: &Bench, arguments: &[&str], kills: usize, results: &[&str]) {
 }
 
 #[test]
-#[ignore = "slow"]
 fn an_adapter_killed_twenty_times_is_the_same() {
     killed(&Bench::new(), &[], 20, &RESULTS);
 }
@@ -212,7 +211,6 @@ fn fewer_checkpoints_are_kept_before_another_is_written() {
 }
 
 #[test]
-#[ignore = "slow"]
 fn a_checkpoint_that_is_damaged_gives_way_to_an_older_one() {
     let bench = Bench::new();
     let short = ["--set", "train.steps=5", "--set", NO_GROWTH];

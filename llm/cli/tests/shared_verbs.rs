@@ -144,7 +144,6 @@ fn bench() -> Bench {
 }
 
 #[test]
-#[ignore = "slow"]
 fn three_processes_write_what_one_writes() {
     let bench = bench();
     for verb in ALL {
@@ -157,7 +156,6 @@ fn three_processes_write_what_one_writes() {
 }
 
 #[test]
-#[ignore = "slow"]
 fn killed_they_continue_with_another_number() {
     let bench = bench();
     for verb in ALL {
@@ -170,7 +168,6 @@ fn killed_they_continue_with_another_number() {
 }
 
 #[test]
-#[ignore = "slow"]
 fn interrupted_they_end_together_and_continue() {
     let bench = bench();
     for verb in ALL {

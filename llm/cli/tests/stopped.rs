@@ -54,7 +54,6 @@ fn rows(folder: &Path) -> PathBuf {
 }
 
 #[test]
-#[ignore = "slow"]
 fn replies_go_on_where_they_were_stopped() {
     let folder = tempfile::tempdir().unwrap();
     let rows = rows(folder.path());
@@ -116,7 +115,6 @@ fn replies_of_another_adapter_of_the_same_name_are_not_gone_on_with() {
 }
 
 #[test]
-#[ignore = "slow"]
 fn uncertainties_go_on_after_the_last_whole_line() {
     let folder = tempfile::tempdir().unwrap();
     let (rows, out) = (rows(folder.path()), folder.path().join("out.jsonl"));

@@ -445,7 +445,6 @@ fn a_model_without_a_chat_template_learns_with_a_chosen_one() {
 }
 
 #[test]
-#[ignore = "slow"]
 fn memory_does_not_grow_with_the_vocabulary() {
     if memory::peak_bytes().is_none() {
         return skipped("the system does not say how much memory a process has had");

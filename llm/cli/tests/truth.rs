@@ -127,7 +127,6 @@ fn f64s(tensor: &Tensor) -> Vec<f64> {
 }
 
 #[test]
-#[ignore = "slow"]
 fn distillation_from_the_truth_ends_at_the_languages_entropy() {
     let case = Case::new("train");
     let table = case.topk();

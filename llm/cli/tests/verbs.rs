@@ -227,8 +227,13 @@ impl Script {
     }
 
     fn command(&self, variables: &[(&str, &Path)]) -> Command {
+        Self::command_by(&self.path("run.sh"), variables)
+    }
+
+    /// By the script itself, or a link to it.
+    fn command_by(script: &Path, variables: &[(&str, &Path)]) -> Command {
         let mut command = Command::new("sh");
-        command.arg(self.path("run.sh")).args(["train", "train.toml"]).current_dir("/");
+        command.arg(script).args(["train", "train.toml"]).current_dir("/");
         for variable in ["LD_LIBRARY_PATH", "TOKENSIEVE_CACHE", "TOKENSIEVE_MIRROR", "TORCH_LIB", "PYTHON"] {
             command.env_remove(variable);
         }
@@ -271,15 +276,9 @@ fn the_script_of_a_release_leaves_folder_and_cache_to_the_user() {
     let link = script.path("site/a link");
     fs::create_dir(script.path("site")).unwrap();
     symlink(script.path("run.sh"), &link).unwrap();
-    let mut command = Command::new("sh");
-    command
-        .arg(link)
-        .arg("doctor")
-        .current_dir("/usr")
-        .env("TORCH_LIB", "/torch")
-        .env_remove("LD_LIBRARY_PATH");
-    command.env_remove("TOKENSIEVE_MIRROR").env("TOKENSIEVE_CACHE", "/cache");
-    assert_eq!(printed(&mut command), "/torch /cache  /usr doctor\n");
+    let variables = [("TORCH_LIB", Path::new("/torch")), ("TOKENSIEVE_CACHE", Path::new("/cache"))];
+    let mut command = Script::command_by(&link, &variables);
+    assert_eq!(printed(command.current_dir("/usr")), "/torch /cache  /usr train train.toml\n");
 }
 
 #[test]

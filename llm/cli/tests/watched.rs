@@ -51,7 +51,6 @@ fn what_is_asked_for_is_printed_or_an_error() {
 }
 
 #[test]
-#[ignore = "slow"]
 fn a_second_ctrl_c_ends_at_once() {
     let bench = Bench::new();
     // All rows many times over in each step, so that both signals come during one.

@@ -17,7 +17,6 @@ use tokensieve_model::DropoutSite;
 const LIMIT: usize = 6 << 20;
 
 #[test]
-#[ignore = "slow"]
 fn memory_does_not_grow_with_the_passes() {
     let fixture = Fixture::new("llama3");
     let mut model = fixture.model(Kind::Float);

@@ -89,7 +89,6 @@ fn found(of: Backend, kind: &str) -> Found {
 }
 
 #[test]
-#[ignore = "slow"]
 fn back_ends_agree_on_smollm2() {
     let exact = found(Backend::Plain, "f32");
     for of in Backend::CPU {

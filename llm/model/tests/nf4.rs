@@ -88,7 +88,6 @@ fn matrices_in_four_bits_are_not_trained() {
 
 /// Needs the default model.
 #[test]
-#[ignore = "slow"]
 fn smollm2_still_predicts_in_four_bits() {
     let checkpoint = Checkpoint::open(weights::DEFAULT).unwrap();
     let tokens =

@@ -95,7 +95,6 @@ fn the_first_rows_of_gsm8k_cost_what_they_should() {
 }
 
 #[test]
-#[ignore = "slow"]
 fn bytes_put_documents_in_nearly_the_same_order() {
     // Every processor with AVX-512's bf16 instructions has int8 products, too.
     if !runs_test_of(Backend::Avx512Bf16) {

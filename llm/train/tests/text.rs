@@ -58,7 +58,6 @@ fn gsm8k_is_as_long_as_measured_with_transformers() {
 }
 
 #[test]
-#[ignore = "slow"]
 fn the_examples_can_be_read_as_they_are_configured() {
     let catalogue = Catalogue::load().unwrap();
     if at_hand(catalogue.fetch("smollm2-135m")).is_none() {

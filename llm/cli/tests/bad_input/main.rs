@@ -346,7 +346,6 @@ fn message(text: &str, code: i32) -> String {
 }
 
 #[test]
-#[ignore = "slow"]
 fn every_bad_input_is_named() {
     let (cases, intact) = (cases(), intact());
     assert!(cases.len() >= 200, "{}", cases.len());

@@ -339,7 +339,6 @@ fn only<'a>(fates: &'a [(&'a str, Fate)]) -> impl Fn(&str, &Content) -> Fate + '
 }
 
 #[test]
-#[ignore = "slow"]
 fn made_rows() {
     let words = "make arithmetic -n 6 --out out.jsonl";
     withstands(&folder(), words, &["out.jsonl"]);
@@ -349,7 +348,6 @@ fn made_rows() {
 }
 
 #[test]
-#[ignore = "slow"]
 fn the_most_probable_tokens() {
     let words = "topk run.toml out.safetensors -k 4";
     withstands(&folder(), words, &["out.safetensors"]);
@@ -359,7 +357,6 @@ fn the_most_probable_tokens() {
 }
 
 #[test]
-#[ignore = "slow"]
 fn held_out_text() {
     let evaluate =
         |rest: &str| format!("evaluate --suite nll:rows.jsonl {MODEL} --out out.json --limit {rest}");
@@ -378,14 +375,12 @@ fn held_out_text() {
 }
 
 #[test]
-#[ignore = "slow"]
 fn questions() {
     let words = format!("evaluate --suite arithmetic --limit 3 {MODEL} --out out.json");
     withstands(&folder(), &words, &["out.json", "out.answers.jsonl"]);
 }
 
 #[test]
-#[ignore = "slow"]
 fn replies() {
     let generate = |rest: &str| format!("generate rows.jsonl {MODEL} --out out.jsonl {rest}");
     withstands(&folder(), &generate("-n 3 --limit 4"), &["out.jsonl"]);
@@ -398,7 +393,6 @@ fn replies() {
 }
 
 #[test]
-#[ignore = "slow"]
 fn uncertainty() {
     let uncertainty =
         |n: usize, rest: &str| format!("uncertainty rows.jsonl -n {n} --passes 2 {MODEL} {rest}");
@@ -421,7 +415,6 @@ fn uncertainty() {
 }
 
 #[test]
-#[ignore = "slow"]
 fn a_diagnosis() {
     // So few rows that nothing is trained.
     let diagnose = |n: usize, rest: &str| {
@@ -440,7 +433,6 @@ fn a_diagnosis() {
 }
 
 #[test]
-#[ignore = "slow"]
 fn a_bundle() {
     let files = ["model.safetensors", "config.json", "tokenizer.json"]
         .map(|file| format!("out/files/0-model/{file}"));
@@ -450,7 +442,6 @@ fn a_bundle() {
 }
 
 #[test]
-#[ignore = "slow"]
 fn models() {
     let results = ["out/model.safetensors", "out/config.json", "out/tokenizer.json"];
     withstands(&folder(), "convert model out", &results);
@@ -458,7 +449,6 @@ fn models() {
 }
 
 #[test]
-#[ignore = "slow"]
 fn a_training_run() {
     let results = bench::RESULTS.map(|file| format!("out/{file}"));
     let results = results.each_ref().map(String::as_str);
@@ -467,7 +457,6 @@ fn a_training_run() {
 
 /// Killed before its second checkpoint, and then disturbed on its way from the first one.
 #[test]
-#[ignore = "slow"]
 fn a_training_run_that_continues() {
     let folder = folder();
     let (_, calls) = folder.undisturbed(TRAIN);
@@ -491,7 +480,6 @@ fn a_training_run_that_continues() {
 }
 
 #[test]
-#[ignore = "slow"]
 fn a_training_run_that_begins_afresh() {
     let folder = folder();
     folder.prints(&format!("{TRAIN} --set train.seed=1"));
