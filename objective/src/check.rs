@@ -46,7 +46,8 @@ fn tokens(p: f64) -> impl Iterator<Item = TokenStats> {
     })
 }
 
-/// Rejects a loss that is not finite on (0, 1], that increases, or whose pull is zero everywhere.
+/// Rejects a loss that is not finite on (0, 1], that increases, or whose pull is zero everywhere. A pull that reads other
+/// statistics may be zero at the ordinary ones: `-log p * (entropy > 2)`.
 pub(crate) fn loss(text: &str, loss: &Expression, pull: &Expression) -> Result<(), Error> {
     let refused = |problem: String, p: f64| Error::Refused { text: text.to_owned(), problem, p };
     let mut largest: f64 = 0.0;
@@ -66,7 +67,10 @@ pub(crate) fn loss(text: &str, loss: &Expression, pull: &Expression) -> Result<(
             largest = largest.max(pull.abs());
         }
     }
-    if largest == 0.0 {
+    let own = [Variable::P, Variable::Loss];
+    let is_gated =
+        Variable::ALL.iter().any(|(variable, ..)| !own.contains(variable) && pull.reads(*variable));
+    if largest == 0.0 && !is_gated {
         return Err(refused("its pull is zero everywhere (for no pull write \"none\")".to_owned(), 1.0));
     }
     Ok(())

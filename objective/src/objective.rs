@@ -83,8 +83,13 @@ impl Branch {
         Self { loss: None, label: Expression::number(0.0), reference: Expression::number(0.0) }
     }
 
+    /// All that is computed of a token: its pulls, and its loss for the log, of which a pull may read less.
+    fn expressions(&self) -> impl Iterator<Item = &Expression> {
+        [&self.label, &self.reference].into_iter().chain(&self.loss)
+    }
+
     fn averages(&self) -> bool {
-        [&self.label, &self.reference].into_iter().chain(&self.loss).any(Expression::averages)
+        self.expressions().any(Expression::averages)
     }
 
     fn settled(&self, mean: &mut dyn FnMut(&Expression) -> f64) -> Self {
@@ -208,7 +213,7 @@ impl Objective {
         let branches = [&self.selected, &self.otherwise];
         criterion
             || matching
-            || branches.iter().any(|b| b.label.reads(variable) || b.reference.reads(variable))
+            || branches.into_iter().any(|branch| branch.expressions().any(|e| e.reads(variable)))
     }
 
     /// A token's loss, written out: what its pulls are the gradient of.

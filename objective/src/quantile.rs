@@ -129,7 +129,7 @@ fn mass(weighted: &[(f64, u64)]) -> u64 {
     weighted.iter().map(|(_, weight)| weight).sum()
 }
 
-/// The most recent numbers: between `span` and 2·`span` of them, forgotten in blocks of `span`.
+/// The most recent batches of numbers: the last one whole, and before it those of the last `span` to 2·`span` numbers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Window {
     span: u64,
@@ -138,17 +138,19 @@ pub struct Window {
 }
 
 impl Window {
-    /// A window that forgets in blocks of `span` numbers (at least 1).
+    /// A window that forgets batches together, `span` numbers (at least 1) or the first batch that reaches them.
     pub fn new(span: u64) -> Self {
         Self { span: span.max(1), previous: Sketch::default(), current: Sketch::default() }
     }
 
-    /// Inserts a number.
-    pub fn insert(&mut self, value: f64) {
+    /// Inserts a batch, in any order: none of it is forgotten before the rest.
+    pub fn extend(&mut self, batch: &[f64]) {
         if self.current.count() >= self.span {
             self.previous = std::mem::take(&mut self.current);
         }
-        self.current.insert(value);
+        for value in batch {
+            self.current.insert(*value);
+        }
     }
 
     /// Quantiles of the numbers in the window, as edges of bands.

@@ -103,6 +103,12 @@ impl Objective {
                 "truncates the reference, but no token is pulled onto a reference, and no divergence is read",
             ));
         }
+        if objective.top_k.is_some() && objective.against == Some(Against::Uniform) {
+            return Err(Error::value(
+                "top_k",
+                "of a uniform reference no token is more probable than another",
+            ));
+        }
         if objective.direction == Direction::Reverse && !objective.distills() {
             return Err(Error::value("direction", "is that of pulls onto a reference, and no token has one"));
         }

@@ -65,7 +65,7 @@ pub enum Granularity {
     /// Every token on its own.
     #[default]
     Token,
-    /// Whole documents, by the mean of the criterion over their tokens.
+    /// Whole documents, by the mean of the criterion over their tokens; at random, by one number each.
     Document,
 }
 
@@ -77,7 +77,7 @@ pub enum Within {
     Batch,
     /// Each micro-batch on its own.
     MicroBatch,
-    /// The most recent `window` to 2·`window` units, this batch included.
+    /// This batch, and before it the most recent `window` to 2·`window` units. Batches are forgotten whole.
     Running {
         /// How many units are forgotten at a time.
         window: u64,

@@ -288,8 +288,10 @@ impl Training {
         self.active.sort_unstable_by_key(|i| (name(&stats[*i]), *i));
         let mut first = 0;
         for document in self.active.chunk_by(|a, b| stats[*a].document == stats[*b].document) {
-            let sum: f64 = document.iter().map(|i| value(&stats[*i])).sum();
-            self.values.push(sum / document.len() as f64);
+            // A mean of random numbers would be nearer to the middle, the longer the document.
+            let counted = if self.formulas.criterion.is_some() { document } else { &document[..1] };
+            let sum: f64 = counted.iter().map(|i| value(&stats[*i])).sum();
+            self.values.push(sum / counted.len() as f64);
             self.documents.push(first..first + document.len());
             first += document.len();
         }
@@ -355,7 +357,7 @@ impl Training {
         let CriterionHistory::Window(window) = &mut self.memory else {
             return [f64::NEG_INFINITY, f64::INFINITY].map(|value| Edge { value, share: 0.0 });
         };
-        self.sorted.iter().for_each(|value| window.insert(*value));
+        window.extend(&self.sorted);
         window.edges(quantiles)
     }
 
@@ -424,7 +426,7 @@ impl Training {
         let (mut own, mut plain) = (0.0, 0.0);
         for (pull, token) in self.output.pulls.iter().zip(stats).filter(|(_, token)| token.weight != 0.0) {
             let far = one_minus_p(token);
-            plain += far;
+            plain += token.weight * far;
             let towards_reference = if pull.reference == 0.0 {
                 0.0
             } else {

@@ -209,6 +209,8 @@ fn invalid_definitions_are_rejected_with_the_reason() {
         ("selected = 'distill mle'", "is not a loss f(p)"),
         ("top_k = 5", "no token is pulled onto a reference"),
         ("selected = 'distill(mle)'\ntop_k = 0", "a whole number above 0"),
+        ("selected = 'distill(uniform)'\ntop_k = 5", "`top_k`: of a uniform reference"),
+        ("selected = 'loss - reference_loss'", "reads a reference; say which"),
         ("selected = 'distill(self)'", "`temperature`: the model's own prediction as reference needs one"),
         ("selected = 'distill(self)'\ntemperature = 0", "`temperature`: expected a number above 0, found 0"),
         ("selected = 'distill(self)'\ntemperature = '1'", "expected a number above 0, found \"1\""),
@@ -303,9 +305,18 @@ fn losses_that_cannot_be_trained_with_are_refused_with_the_place() {
         assert!(matches!(error, Error::Refused { .. }), "{loss}: {error}");
         assert!(error.to_string().contains(part), "{loss}: {error}");
     }
-    for loss in
-        ["log(1-p)", "-p^10", "(1-p^0.5)/0.5", "-sqrt p", "1/p", "max(-log p, 1)", "-advantage * log p"]
-    {
+    for loss in [
+        "log(1-p)",
+        "-p^10",
+        "(1-p^0.5)/0.5",
+        "-sqrt p",
+        "1/p",
+        "max(-log p, 1)",
+        "-advantage * log p",
+        "-log p * (entropy > 2)",
+        "-log p * (score >= 5)",
+        "-log p * (base_loss > 6)",
+    ] {
         Objective::loss(loss).unwrap_or_else(|error| panic!("{loss}: {error}"));
     }
     // A weight may have either sign, but must be a number.
@@ -339,6 +350,9 @@ fn an_objective_knows_what_the_trainer_must_supply() {
     assert_eq!(both.against().map(|against| against.to_string()).as_deref(), Some("mle"));
     assert_eq!(Objective::preset("truncated-kd").unwrap().top_k(), Some(32));
     assert!(Expression::parse("-log p").unwrap().reads(Variable::P));
+    // What moves no pull moves the loss that is reported.
+    assert!(Objective::loss("loss - base_loss").unwrap().reads(Variable::BaseLoss));
+    assert!(Objective::from_toml("selected = 'loss - reference_loss'\nagainst = 'reference'").is_ok());
 }
 
 /// A selected token's pull is known without the batch's other tokens, and is the one that the batch gives it.

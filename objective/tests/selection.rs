@@ -252,10 +252,10 @@ fn a_criterion_of_the_corpus_that_is_no_number_is_named() {
 fn statistics_that_are_missing_are_named_with_their_provider() {
     for (name, statistic, provider) in [
         ("rho", "reference_loss", "`against`"),
-        ("token-cleaning", "base_loss", "before training"),
-        ("bald", "bald", "Monte Carlo dropout"),
-        ("eaft", "entropy_top20", "top-20 entropy"),
-        ("policy-gradient", "advantage", "reward"),
+        ("token-cleaning", "base_loss", "without the adapter"),
+        ("bald", "bald", "`data.uncertainty`"),
+        ("eaft", "entropy_top20", "forward pass"),
+        ("policy-gradient", "advantage", "in the rows"),
         ("iw-sft", "reference_loss", "`against`"),
         ("prift-mass", "mass_ref", "`against`"),
     ] {
@@ -352,6 +352,10 @@ fn matched_gradients_push_the_labels_as_maximum_likelihood_does() {
         let own = push(&Objective::preset(name).unwrap(), &stats);
         assert!((own / plain - 1.0).abs() > 0.05, "{name} needed no matching");
     }
+    let weighted: Vec<TokenStats> =
+        stats.iter().map(|token| TokenStats { weight: f64::from(token.position) / 10.0, ..*token }).collect();
+    let objective = Objective::from_toml("preset = \"-p\"\nmatch = \"grad-norm\"").unwrap();
+    assert!((push(&objective, &weighted) / push(&MLE, &weighted) - 1.0).abs() < 1e-12);
     let toml = "preset = \"masked-mle+distill\"\nmatch = \"grad-norm\"";
     let mut blind = stats.clone();
     blind[3].reference_loss = None;
@@ -382,6 +386,36 @@ fn a_running_quantile_follows_the_losses() {
     assert!(step(&mut training, 40, 2.0) > 50);
     let later: Vec<usize> = (41..80).map(|i| step(&mut training, i, 2.0)).collect();
     assert!((10..40).contains(&later[38]), "{later:?}");
+}
+
+#[test]
+fn a_running_band_keeps_its_share_of_batches_of_any_size() {
+    for (window, keep) in [(20, (0.75, 1.0)), (100, (0.0, 0.25)), (600, (0.4, 0.5)), (5000, (0.75, 1.0))] {
+        let selection = Selection { within: Within::Running { window }, ..by_loss(keep.0, keep.1) };
+        let mut training = mle(selection);
+        let kept = |step: u64| {
+            let stats: Vec<TokenStats> =
+                (0..528).map(|i| token(uniform(step * 528 + i), 0, i as u32)).collect();
+            training.pulls(&stats).unwrap().kept
+        };
+        let share = (0..40).map(kept).sum::<usize>() as f64 / (40.0 * 528.0);
+        assert!((share - (keep.1 - keep.0)).abs() < 0.01, "{window}: {share}");
+    }
+}
+
+#[test]
+fn random_documents_are_as_likely_long_as_short() {
+    let selection =
+        Selection { of: Granularity::Document, ..Selection::band(Criterion::Random, 0.75, 1.0).unwrap() };
+    let mut training = mle(selection);
+    let length = |document: u32| if document.is_multiple_of(2) { 2 } else { 50 };
+    let stats: Vec<TokenStats> = (0..32)
+        .flat_map(|document| (0..length(document)).map(move |position| token(1.0, document, position)))
+        .collect();
+    // Of 200 · 32 documents a quarter is kept, half of it short.
+    let kept: usize = (0..200).map(|_| training.pulls(&stats).unwrap().kept).sum();
+    let short = (200 * 8 * 50 - kept) as f64 / 48.0;
+    assert!((short - 800.0).abs() < 80.0, "{short}");
 }
 
 /// Half of the tokens have one value, and only some of them lie in the band, or beyond it.

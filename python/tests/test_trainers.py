@@ -273,6 +273,20 @@ def test_an_adapter_with_its_own_head_beside_one_without(tmp_path: Path) -> None
     assert distance(gradient, written_out(model, tiny_rows(), objective, "mle", 1)) < 1e-5
 
 
+def test_a_reference_leaves_the_adapters_as_they_were(tmp_path: Path) -> None:
+    for options in ({"objective": "asft"}, {"objective": "masked-mle+distill", "reference": "mle"}):
+        model = lora(tiny())
+        model.add_adapter("old", peft.LoraConfig(r=4, target_modules=["q_proj"], task_type="CAUSAL_LM"))
+        model.base_model.set_adapter(["old", "default"])
+        # What is frozen by hand stays so.
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_("default" in name and "lora_A" not in name)
+        learning = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+        trained(tmp_path, model, tiny_rows(), 1, 1, **options)
+        assert model.base_model.active_adapters == ["old", "default"]
+        assert [name for name, parameter in model.named_parameters() if parameter.requires_grad] == learning
+
+
 def halve(_: Any, __: Any, output: Any) -> None:
     """A model that does more after its last layer."""
     if output.logits.shape[-1] == 61:
@@ -305,6 +319,11 @@ def test_refusals_name_what_is_wrong(tmp_path: Path) -> None:
     assert "train an adapter" in refusal(tmp_path, tiny(), objective="tail-sft")
     assert "no reference model" in refusal(tmp_path, tiny(), objective="mle", reference="mle")
     assert "it has 'default', 'mle'" in refusal(tmp_path, lora(tiny()), objective="distill", reference="other")
+    for model, reference in ((lora(base := tiny()), base), (whole := tiny(), whole)):
+        assert "weights that are trained" in refusal(tmp_path, model, objective="distill", reference=reference)
+    assert "compare it with itself" in refusal(tmp_path, lora(tiny()), objective="distill", reference="default")
+    adaptive = peft.AdaLoraConfig(total_step=10, target_modules=["q_proj"], task_type="CAUSAL_LM")
+    assert "AdaLoRA adds a loss" in refusal(tmp_path, peft.get_peft_model(tiny(), adaptive), objective="mle")
     spread = tiny()
     spread.hf_device_map = {"model": 0, "lm_head": 1}
     assert "several GPUs in one process" in refusal(tmp_path, spread, objective="mle")

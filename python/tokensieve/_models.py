@@ -34,6 +34,8 @@ def check(model: nn.Module) -> None:
     prompts = [name for name, adapter in adapters(model).items() if getattr(adapter, "is_prompt_learning", False)]
     if prompts:
         raise ValueError(f"the adapter {prompts[0]!r} learns a prompt, which SieveTrainer does not support: use LoRA")
+    if any(getattr(adapter, "peft_type", None) == "ADALORA" for adapter in adapters(model).values()):
+        raise ValueError("AdaLoRA adds a loss of its own, which SieveTrainer does not compute: use LoRA")
     last_layer(model)
 
 
@@ -125,8 +127,16 @@ class ReferenceModel:
         if isinstance(source, str) and source not in adapters(trained):
             known = ", ".join(map(repr, adapters(trained)))
             raise ValueError(f"reference={source!r} is not an adapter of the model; it has {known}")
+        if isinstance(source, str) and active(trained) == [source]:
+            raise ValueError(f"reference={source!r} is what is trained: the objective would compare it with itself")
         if isinstance(source, nn.Module):
             check(source)
+            learning = {id(parameter) for parameter in trained.parameters() if parameter.requires_grad}
+            if any(id(parameter) in learning for parameter in source.parameters()):
+                raise ValueError(
+                    "the reference has weights that are trained (peft.get_peft_model changes the model it is given): "
+                    "leave reference= out for the model without its adapter, or pass a copy of its own"
+                )
             rows, wanted = head(source).vocabulary, head(trained).vocabulary
             if rows < wanted:
                 raise ValueError(f"the reference has a vocabulary of {rows}, the trained model one of {wanted}")
@@ -143,19 +153,28 @@ class ReferenceModel:
         if isinstance(self.source, nn.Module):
             device = next(trained.parameters()).device
             yield self.source.to(device)
-        elif self.source is None:
-            with trained.disable_adapter():
+            return
+        # Setting an adapter, or setting none aside any longer, makes it trainable and freezes the others.
+        trains = [parameter.requires_grad for parameter in trained.parameters()]
+        name, all_active = trained.active_adapter, active(trained)
+        try:
+            if self.source is None:
+                with trained.disable_adapter():
+                    yield trained
+            else:
+                trained.set_adapter(self.source)
                 yield trained
-        else:
-            active, trains = trained.active_adapter, [parameter.requires_grad for parameter in trained.parameters()]
-            trained.set_adapter(self.source)
-            try:
-                yield trained
-            finally:
-                trained.set_adapter(active)
-                # Setting an adapter makes it trainable and freezes the others.
-                for parameter, train in zip(trained.parameters(), trains, strict=True):
-                    parameter.requires_grad_(train)
+        finally:
+            if self.source is not None:
+                trained.set_adapter(name)
+                trained.base_model.set_adapter(all_active)
+            for parameter, train in zip(trained.parameters(), trains, strict=True):
+                parameter.requires_grad_(train)
+
+
+def active(model: nn.Module) -> list[str]:
+    """The adapters in use, which may be several."""
+    return list(getattr(getattr(model, "base_model", None), "active_adapters", []))
 
 
 def adapters(model: nn.Module) -> dict[str, Any]:

@@ -42,13 +42,13 @@ struct Length {
 const ACC: Measure = Measure::share("acc", "the right option's tokens have the largest likelihood");
 const PROBABILITY: Measure =
     Measure::share("probability", "mean share of the right option in the options' likelihoods");
-const BY_TEXT: &[Measure] = &[
+pub(crate) const BY_TEXT: &[Measure] = &[
     ACC,
     Measure::share("acc_norm", "the right option has the largest log-likelihood per character of its text"),
     Measure::share("acc_bytes", "the right option has the largest log-likelihood per byte of its text"),
     PROBABILITY,
 ];
-const BY_LETTER: &[Measure] = &[ACC, PROBABILITY];
+pub(crate) const BY_LETTER: &[Measure] = &[ACC, PROBABILITY];
 
 pub(crate) fn open(set: &str, by: By) -> Result<Task> {
     let files = Catalogue::load()?.fetch(set)?;

@@ -30,7 +30,7 @@ const LIMIT: usize = 24;
 /// Words of a puzzle.
 const WORDS: usize = 3;
 
-const MEASURES: &[Measure] = &[
+pub(crate) const MEASURES: &[Measure] = &[
     Measure::share("exact", "the reply is the solution, whatever the white space around it"),
     Measure::share("jaro-winkler", "mean Jaro-Winkler similarity of reply and solution"),
 ];

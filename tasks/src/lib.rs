@@ -72,6 +72,6 @@ pub use answer::{Answer, Ask, Message, Question};
 pub use error::{Error, Result};
 pub use interval::{compare, estimate};
 pub use make::{MAKES, make};
-pub use registry::{Options, names, open};
+pub use registry::{Options, measures, names, open};
 pub use task::{Measure, Task, Unit};
 pub use tokensieve_base::statistics::Estimate;

@@ -18,7 +18,7 @@ const CHARACTERS: usize = 6;
 const WORDS: usize = 2;
 const BETA: f64 = 2.0;
 
-const MEASURES: &[Measure] = &[
+pub(crate) const MEASURES: &[Measure] = &[
     Measure {
         name: "chrf",
         meaning: "overlap of character n-grams with the reference, over the set",

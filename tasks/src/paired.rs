@@ -17,7 +17,7 @@ const WRONG: usize = 3;
 /// Questions of `arithmetic-paired`.
 const STORIES: u64 = 1000;
 
-const MEASURES: &[Measure] = &[
+pub(crate) const MEASURES: &[Measure] = &[
     Measure::share("acc", "the right answer is likelier than each of three with another result"),
     Measure {
         more_is_better: true,

@@ -2,8 +2,8 @@
 
 use crate::choice::{self, By};
 use crate::{
-    Error, Result, Task, alpaca_eval, arithmetic, cipher, figfont, gsm8k, ifeval, instructions, maths,
-    overlap, paired,
+    Error, Measure, Result, Task, alpaca_eval, arithmetic, cipher, figfont, gsm8k, ifeval, instructions,
+    maths, overlap, paired,
 };
 use tokensieve_base::streams::HashedStream;
 
@@ -18,48 +18,46 @@ pub struct Options {
 
 type Open = fn() -> Result<Task>;
 
-/// Name and opener; one line per task.
-const TASKS: &[(&str, Open)] = &[
-    ("gsm8k", || gsm8k::open(gsm8k::Shots::None)),
-    ("gsm8k-8shot", || gsm8k::open(gsm8k::Shots::Eight)),
-    ("gsm8k-paired", paired::gsm8k),
-    ("arithmetic", || Ok(arithmetic::lines())),
-    ("arithmetic-words", || Ok(arithmetic::words())),
-    ("arithmetic-paired", || Ok(paired::arithmetic())),
-    ("instructions", instructions::open),
-    ("cipher", cipher::open),
-    ("figfont", || figfont::open("figfont", figfont::Split::Test)),
-    ("figfont-unseen", || figfont::open("figfont-unseen", figfont::Split::Unseen)),
-    ("alpaca-eval", alpaca_eval::open),
-    ("alpaca-overlap", overlap::open),
-    ("math-500", || maths::open("math-500")),
-    ("minerva-math", || maths::open("minerva-math")),
-    ("olympiadbench", || maths::open("olympiadbench")),
-    ("aime24", || maths::open("aime24")),
-    ("amc23", || maths::open("amc23")),
-    ("medqa", || choice::open("medqa", By::Text)),
-    ("medqa-letter", || choice::open("medqa", By::Letter)),
-    ("medmcqa", || choice::open("medmcqa", By::Text)),
-    ("medmcqa-letter", || choice::open("medmcqa", By::Letter)),
-    ("mmlu-medical", || choice::open("mmlu-medical", By::Text)),
-    ("mmlu-medical-letter", || choice::open("mmlu-medical", By::Letter)),
-    ("mmlu-pro-health", || choice::open("mmlu-pro-health", By::Text)),
-    ("mmlu-pro-health-letter", || choice::open("mmlu-pro-health", By::Letter)),
-    ("pubmedqa", || choice::open("pubmedqa", By::Text)),
-    ("pubmedqa-letter", || choice::open("pubmedqa", By::Letter)),
-    ("ifeval", ifeval::open),
+/// Name, measures and opener; one line per task.
+const TASKS: &[(&str, &[Measure], Open)] = &[
+    ("gsm8k", gsm8k::MEASURES, || gsm8k::open(gsm8k::Shots::None)),
+    ("gsm8k-8shot", gsm8k::MEASURES, || gsm8k::open(gsm8k::Shots::Eight)),
+    ("gsm8k-paired", paired::MEASURES, paired::gsm8k),
+    ("arithmetic", arithmetic::OF_LINES, || Ok(arithmetic::lines())),
+    ("arithmetic-words", arithmetic::OF_WORDS, || Ok(arithmetic::words())),
+    ("arithmetic-paired", paired::MEASURES, || Ok(paired::arithmetic())),
+    ("instructions", instructions::MEASURES, instructions::open),
+    ("cipher", cipher::MEASURES, cipher::open),
+    ("figfont", figfont::MEASURES, || figfont::open("figfont", figfont::Split::Test)),
+    ("figfont-unseen", figfont::MEASURES, || figfont::open("figfont-unseen", figfont::Split::Unseen)),
+    ("alpaca-eval", alpaca_eval::MEASURES, alpaca_eval::open),
+    ("alpaca-overlap", overlap::MEASURES, overlap::open),
+    ("math-500", maths::MEASURES, || maths::open("math-500")),
+    ("minerva-math", maths::MEASURES, || maths::open("minerva-math")),
+    ("olympiadbench", maths::MEASURES, || maths::open("olympiadbench")),
+    ("aime24", maths::MEASURES, || maths::open("aime24")),
+    ("amc23", maths::MEASURES, || maths::open("amc23")),
+    ("medqa", choice::BY_TEXT, || choice::open("medqa", By::Text)),
+    ("medqa-letter", choice::BY_LETTER, || choice::open("medqa", By::Letter)),
+    ("medmcqa", choice::BY_TEXT, || choice::open("medmcqa", By::Text)),
+    ("medmcqa-letter", choice::BY_LETTER, || choice::open("medmcqa", By::Letter)),
+    ("mmlu-medical", choice::BY_TEXT, || choice::open("mmlu-medical", By::Text)),
+    ("mmlu-medical-letter", choice::BY_LETTER, || choice::open("mmlu-medical", By::Letter)),
+    ("mmlu-pro-health", choice::BY_TEXT, || choice::open("mmlu-pro-health", By::Text)),
+    ("mmlu-pro-health-letter", choice::BY_LETTER, || choice::open("mmlu-pro-health", By::Letter)),
+    ("pubmedqa", choice::BY_TEXT, || choice::open("pubmedqa", By::Text)),
+    ("pubmedqa-letter", choice::BY_LETTER, || choice::open("pubmedqa", By::Letter)),
+    ("ifeval", ifeval::MEASURES, ifeval::open),
 ];
 
 /// The names of all tasks.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    TASKS.iter().map(|(name, _)| *name)
+    TASKS.iter().map(|(name, ..)| *name)
 }
 
 /// Opens the task of this name; its data are fetched if necessary.
 pub fn open(name: &str, options: &Options) -> Result<Task> {
-    let Some((_, open)) = TASKS.iter().find(|(known, _)| *known == name) else {
-        return Err(Error::Setting(unknown(name)));
-    };
+    let (.., open) = task(name)?;
     let task = open()?;
     let all = task.questions().len();
     Ok(match options.limit {
@@ -71,6 +69,15 @@ pub fn open(name: &str, options: &Options) -> Result<Task> {
         }
         _ => task,
     })
+}
+
+/// The measures of the task of this name; no data are read.
+pub fn measures(name: &str) -> Result<&'static [Measure]> {
+    task(name).map(|(_, measures, _)| *measures)
+}
+
+fn task(name: &str) -> Result<&'static (&'static str, &'static [Measure], Open)> {
+    TASKS.iter().find(|(known, ..)| *known == name).ok_or_else(|| Error::Setting(unknown(name)))
 }
 
 fn unknown(name: &str) -> String {

@@ -5,7 +5,7 @@ mod data;
 use std::collections::HashSet;
 
 use data::at_hand;
-use tokensieve_tasks::{Answer, Ask, Options, make, names, open};
+use tokensieve_tasks::{Answer, Ask, Measure, Options, make, measures, names, open};
 
 /// What a model that knows nothing says.
 fn nonsense(ask: &Ask) -> Answer {
@@ -22,6 +22,8 @@ fn every_task_asks_and_marks() {
     for name in names() {
         let Some(task) = at_hand(open(name, &Options { limit: Some(150), seed: 0 })) else { continue };
         assert_eq!(task.name(), name);
+        let named = |of: &[Measure]| of.iter().map(|measure| measure.name).collect::<Vec<_>>();
+        assert_eq!(named(task.measures()), named(measures(name).unwrap()));
         let ids: HashSet<&str> = task.questions().iter().map(|question| question.id.as_str()).collect();
         assert!(!ids.is_empty() && ids.len() == task.questions().len(), "{name}: {} ids", ids.len());
         let mut sums: Vec<Vec<f64>> = Vec::new();

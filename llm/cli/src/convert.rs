@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use tch::Kind;
 
-use tokensieve_model::weights::{Checkpoint, convert};
+use tokensieve_model::convert;
+use tokensieve_model::weights::Checkpoint;
 
 /// Source, destination and data type.
 #[derive(clap::Args, Debug)]

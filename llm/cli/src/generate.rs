@@ -226,6 +226,7 @@ impl Arguments {
             "version": env!("CARGO_PKG_VERSION"),
             "model": self.model.of.model,
             "model_sha256": loaded.checkpoint.hash(),
+            "tokenizer": loaded.tokenizer.hash()?,
             "adapter": adapter,
             "precision": self.model.of.precision.name(),
             "merge": self.model.merge,

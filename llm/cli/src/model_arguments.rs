@@ -46,6 +46,12 @@ impl GenerationArguments {
     pub(super) fn merges(&self) -> anyhow::Result<bool> {
         let frozen = self.merge && self.of.precision.resolved().nf4;
         anyhow::ensure!(!frozen, "--merge: weights in four bits take up no adapter; leave it out");
+        let backend = Backend::of(machine::device());
+        let keeps = self.merge && matches!(backend, Backend::Plain | Backend::Cuda);
+        anyhow::ensure!(
+            !keeps,
+            "--merge: the back end {backend} computes adapters beside the weights; leave it out"
+        );
         Ok(self.merge)
     }
 }

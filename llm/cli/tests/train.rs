@@ -74,6 +74,18 @@ fn a_base_in_four_bits_is_trained_on_evaluated_and_not_mistaken_for_a_whole_one(
     let output = merging.output().unwrap();
     assert!(said(&output).contains("--merge: weights in four bits take up no adapter"), "{}", said(&output));
 
+    let output = Command::new(env!("CARGO_BIN_EXE_tokensieve"))
+        .env("TOKENSIEVE_BACKEND", "plain")
+        .args(["generate", "--prompt", "Hi", "--merge", "--model"])
+        .arg(bench.path("model"))
+        .output()
+        .unwrap();
+    assert!(
+        said(&output).contains("--merge: the back end plain computes adapters beside"),
+        "{}",
+        said(&output)
+    );
+
     let mean = |arguments: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tokensieve"));
         command.args(["evaluate", "--suite"]).arg(format!("nll:{}", bench.path("rows.jsonl").display()));

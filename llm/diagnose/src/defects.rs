@@ -177,6 +177,39 @@ fn words(text: &str) -> Vec<String> {
         .collect()
 }
 
+/// What counts where rows are compared: words, and the signs that say something: `7 + 3` is not `7 - 3`, nor one symbol
+/// another.
+fn content(text: &str) -> Vec<String> {
+    let mut content = Vec::new();
+    let mut word = String::new();
+    let mut after_digit = false;
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        if c.is_alphanumeric() {
+            word.extend(c.to_lowercase());
+            after_digit = c.is_ascii_digit();
+            continue;
+        }
+        content.extend((!word.is_empty()).then(|| std::mem::take(&mut word)));
+        let before_digit = || rest.clone().find(|c| !c.is_whitespace()).is_some_and(|c| c.is_ascii_digit());
+        let is_sign = "+-−–*/×÷=<>≤≥^%".contains(c) && (after_digit || before_digit());
+        if is_sign || is_symbol(c) {
+            content.push(c.to_string());
+        }
+        after_digit &= c.is_whitespace();
+    }
+    content.extend((!word.is_empty()).then_some(word));
+    content
+}
+
+/// Emoji, arrows and their like; marks of punctuation are none.
+fn is_symbol(c: char) -> bool {
+    !c.is_ascii()
+        && !c.is_whitespace()
+        && !c.is_control()
+        && !"“”‘’„‚«»‹›–—−…·•¿¡、。，．！？：；（）「」『』".contains(c)
+}
+
 /// The response or its final answer, if the prompt contains it.
 fn leaked(text: &Text) -> Option<String> {
     let (prompt, response) = (words(&text.prompt), words(&text.response));
@@ -240,18 +273,19 @@ fn repeated(texts: &[Text]) -> Vec<Finding> {
     let mut by_sequence: HashMap<u64, Vec<usize>> = HashMap::new();
     let mut sequences: Vec<HashSet<u64>> = Vec::new();
     for (index, text) in texts.iter().enumerate() {
-        let (prompt, response) = (words(&text.prompt), words(&text.response));
+        let (prompt, response) = (content(&text.prompt), content(&text.response));
         let both = [prompt.as_slice(), &response].concat();
         let own: HashSet<u64> = both.windows(SEQUENCE).map(|window| key(&window)).collect();
         let (key_of_prompt, key_of_both) = (key(&prompt), key(&(&prompt, &response)));
         let mut found = |defect, what: String| findings.push(Finding { defect, row: text.row, what });
         if let Some(row) = by_both.other(key_of_both, text.row) {
             found(Defect::Duplicate, format!("repeats row {row}"));
-        } else if let Some(row) = by_prompt.other(key_of_prompt, text.row).filter(|_| !prompt.is_empty()) {
-            found(Defect::Contradiction, format!("has the prompt of row {row} and another response"));
-        } else if let Some(other) = nearest(&own, &by_sequence, &sequences) {
-            let row = texts[other].row;
-            if row != text.row {
+        } else {
+            if let Some(row) = by_prompt.other(key_of_prompt, text.row).filter(|_| !prompt.is_empty()) {
+                found(Defect::Contradiction, format!("has the prompt of row {row} and another response"));
+            }
+            let near = nearest(&own, &by_sequence, &sequences).map(|other| texts[other].row);
+            if let Some(row) = near.filter(|row| *row != text.row) {
                 found(Defect::NearDuplicate, format!("is nearly row {row}"));
             }
         }
@@ -325,6 +359,30 @@ mod tests {
             found(&documents),
             [(Defect::Duplicate, 1), (Defect::Contradiction, 2), (Defect::NearDuplicate, 4)]
         );
+    }
+
+    #[test]
+    fn signs_and_symbols_make_other_rows() {
+        let documents = [
+            document(0, "What is 7 + 3?", &["10"]),
+            document(1, "What is 7 - 3?", &["4"]),
+            document(2, "Is 5 > 3?", &["yes"]),
+            document(3, "Is 5 < 3?", &["no"]),
+            document(4, "-4 + 4", &["0"]),
+            document(5, "4 + 4", &["8"]),
+            document(6, "Rate: great film", &["👍"]),
+            document(7, "Rate: great film", &["👎"]),
+            document(8, "A well-known fact - or not?", &["Yes!"]),
+            document(9, "“A well known fact”: or not", &["yes"]),
+        ];
+        assert_eq!(found(&documents), [(Defect::Contradiction, 7), (Defect::Duplicate, 9)]);
+    }
+
+    #[test]
+    fn a_row_may_contradict_another_and_nearly_repeat_it() {
+        let near = LONG.replace("home", "back");
+        let documents = [document(0, "Go on.", &[LONG]), document(1, "Go on.", &[&near])];
+        assert_eq!(found(&documents), [(Defect::Contradiction, 1), (Defect::NearDuplicate, 1)]);
     }
 
     /// So many that comparing each with all before it would take minutes.

@@ -18,11 +18,11 @@ use crate::candidates::{self, PLAIN};
 use crate::course::Course;
 use crate::defects::{self, Defect, Finding};
 use crate::measure::{Learner, Measure};
-use crate::noise::{self, Hit, LabelNoise};
+use crate::noise::{self, ALL, Hit, LabelNoise};
 use crate::race::{self, Entry, race};
 use crate::recommend::{Circumstances, predicted, recommend};
 use crate::report::{Diagnosis, Read, SCHEMA};
-use crate::sample::{Division, spread};
+use crate::sample::{Division, spread, unseen};
 use crate::subject::Subject;
 use crate::{describe, suspicious};
 
@@ -125,6 +125,14 @@ pub fn diagnose(
     clock.lap("uncertainty");
 
     let (most, steps, race_steps) = settings.sizes(model);
+    if let Some(set) = held_out {
+        let left_out = set.documents.len() - unseen(&set.documents, &documents).len();
+        if left_out > 0 {
+            say(&format!(
+                "{left_out} held-out documents left out, which are in the data or repeat each other"
+            ));
+        }
+    }
     let division = Division::of(&documents, held_out, &findings, (most, settings.seed));
     let (objectives, mut left_out) = candidates::presets(&settings.among)?;
     let (mut measured, mut raced) = (None, None);
@@ -302,9 +310,6 @@ fn uncertainty(
     let records = scored(model, tokenizer, &sample, &Posterior::Dropout(dropout))?;
     Ok(describe::uncertainty(&records, settings.passes))
 }
-
-/// The name of the estimate of all tokens.
-const ALL: &str = "all";
 
 /// Label noise of all tokens, and of the numbers, in which a wrong result hides among right words.
 fn label_noise(records: &[DocumentRecord]) -> BTreeMap<String, LabelNoise> {

@@ -10,7 +10,7 @@ use crate::noise::LabelNoise;
 use crate::race::RaceRow;
 use crate::report::Diagnosis;
 use crate::suspicious::{Suspicious, SuspiciousToken};
-use crate::text::{difference, moment, percent, race_about, trust, uncertainty, verdict};
+use crate::text::{UNCOUNTED, difference, moment, percent, race_about, trust, uncertainty, verdict};
 
 /// Shades of suspicion.
 const SHADES: usize = 10;
@@ -120,7 +120,7 @@ fn recommendation(of: &Diagnosis) -> String {
     let gain = if chosen.expected.is_some() {
         format!(
             "<p>Expected gain of a first step over plain training, by held-out {}: {}</p>\n",
-            chosen.measure.name(),
+            chosen.measure.predicted().name(),
             percent(chosen.expected)
         )
     } else {
@@ -307,14 +307,20 @@ fn suspicious(of: &Diagnosis) -> String {
     if of.suspicious.is_empty() {
         return String::new();
     }
+    let (by, unit) = if of.expects_wrong_labels() {
+        ("the expected number of wrong labels", "wrong labels expected")
+    } else {
+        (UNCOUNTED, "suspicion")
+    };
+    let rows = of.suspicious.iter().map(|row| suspicious_row(row, unit));
     format!(
-        "<h2>Most suspicious rows</h2>\n<p class=\"note\">By the expected number of wrong labels. Colour: how likely the \
-         label is wrong, as far as the model can tell; point at a token to see its numbers.</p>\n{}",
-        of.suspicious.iter().map(suspicious_row).collect::<String>()
+        "<h2>Most suspicious rows</h2>\n<p class=\"note\">By {by}. Colour: how likely the label is wrong, as far as the \
+         model can tell; point at a token to see its numbers.</p>\n{}",
+        rows.collect::<String>()
     )
 }
 
-fn suspicious_row(row: &Suspicious) -> String {
+fn suspicious_row(row: &Suspicious, unit: &str) -> String {
     let defects = if row.defects.is_empty() {
         String::new()
     } else {
@@ -322,7 +328,7 @@ fn suspicious_row(row: &Suspicious) -> String {
     };
     let tokens: String = row.tokens.iter().map(span).collect();
     format!(
-        "<p><b>row {}</b> · {:.2} wrong labels expected{defects}</p>\n<div class=\"row\">{tokens}</div>\n",
+        "<p><b>row {}</b> · {:.2} {unit}{defects}</p>\n<div class=\"row\">{tokens}</div>\n",
         row.row, row.wrong
     )
 }

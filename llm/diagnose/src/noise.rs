@@ -8,7 +8,7 @@
 //! other tokens it gives no information.
 
 use serde::Serialize;
-use tokensieve_base::statistics::{Estimate, jackknife_half_width};
+use tokensieve_base::statistics::{Estimate, binomial_interval, jackknife_half_width};
 
 /// A prediction and whether the label is its best token.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +34,9 @@ pub struct LabelNoise {
     /// Why the estimate is not to be trusted; empty if nothing speaks against it.
     pub doubts: Vec<String>,
 }
+
+/// The name of the estimate of all tokens.
+pub(crate) const ALL: &str = "all";
 
 /// Width and number of the bins of the logit of the confidence, from [`FIRST`] on: beyond the last, rounding decides.
 const WIDTH: f64 = 0.25;
@@ -119,13 +122,17 @@ pub(crate) fn estimate(hits: &[Hit]) -> Option<LabelNoise> {
     let (beta, eta) = fit(&counts);
     let left_out: Vec<f64> = groups.iter().map(|group| fit(&count(Some(*group))).1).collect();
     let half = jackknife_half_width(&left_out)?;
-    let share =
-        Estimate { value: eta, low: (eta - half).max(0.0), high: (eta + half).min(1.0), n: hits.len() };
+    let is_sure = |hit: &&Hit| calibrated(bin(hit.confidence), beta) > 1.0 - SURE;
+    let sure = hits.iter().filter(is_sure).count();
+    // A fit at the bound 0 varies too little for the jackknife: the share of misses where the model is sure bounds η, too.
+    let missed = hits.iter().filter(is_sure).filter(|hit| !hit.is_label).count();
+    let bound = binomial_interval(missed, sure, 0.95).map_or(1.0, |share| share.high);
+    let high = (eta + half).max(bound).min(1.0);
+    let share = Estimate { value: eta, low: (eta - half).max(0.0), high, n: hits.len() };
     let total: f64 = counts.iter().map(|[_, all]| all).sum();
     let error =
         |(bin, [hits, all]): (usize, &[f64; 2])| ((1.0 - eta) * calibrated(bin, beta) * all - hits).abs();
     let calibration_error = counts.iter().enumerate().map(error).sum::<f64>() / total;
-    let sure = hits.iter().filter(|hit| calibrated(bin(hit.confidence), beta) > 1.0 - SURE).count();
     let mut doubts = Vec::new();
     if sure < ENOUGH {
         doubts.push(format!("the model is sure of {sure} tokens only; {ENOUGH} would be needed"));
@@ -177,6 +184,15 @@ mod tests {
             assert!(noise.share.low <= eta + 0.005 && noise.share.high >= eta - 0.005, "{noise:?}");
             assert!(noise.calibration_error < 0.02);
         }
+    }
+
+    #[test]
+    fn that_none_is_seen_does_not_make_it_none() {
+        let hits: Vec<Hit> =
+            (0..300).map(|i| Hit { document: i / 20, confidence: 0.9999, is_label: true }).collect();
+        let share = estimate(&hits).unwrap().share;
+        // 1 − 0.025^(1/300)
+        assert!(share.low == 0.0 && (0.012..0.013).contains(&share.high), "{share:?}");
     }
 
     #[test]

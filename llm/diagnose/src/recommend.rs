@@ -17,7 +17,8 @@ pub struct Recommendation {
     pub objective: String,
     /// The measure that was decided by.
     pub measure: Measure,
-    /// Its gain over plain training; `None` for plain training itself.
+    /// Its gain over plain training, by what [`predicted`](Measure::predicted) says of the measure; `None` for plain training
+    /// itself.
     pub expected: Option<Estimate>,
     /// Why.
     pub because: String,
@@ -86,14 +87,16 @@ pub(crate) fn recommend(
     }
 }
 
-/// Objectives whose interval holds the recommended one's gain.
+/// Objectives that do not differ from plain training for sure, or, where another one is recommended, whose interval holds
+/// its gain.
 fn indistinguishable(measured: &Measurement, measure: Measure, chosen: Option<&ObjectiveRow>) -> Vec<String> {
-    let own = chosen.map_or(0.0, |row| gain(row, measure).value());
-    let holds = |row: &&ObjectiveRow| {
-        gain(row, measure).difference.is_none_or(|gain| gain.low <= own && own <= gain.high)
-            && chosen.is_none_or(|chosen| chosen.objective != row.objective)
+    let are_alike = |row: &&ObjectiveRow| {
+        let Some(chosen) = chosen else { return !gain(row, measure).differs() };
+        let own = gain(chosen, measure).value();
+        chosen.objective != row.objective
+            && gain(row, measure).difference.is_none_or(|gain| gain.low <= own && own <= gain.high)
     };
-    measured.objectives.iter().filter(holds).map(|row| row.objective.clone()).collect()
+    measured.objectives.iter().filter(are_alike).map(|row| row.objective.clone()).collect()
 }
 
 fn would_change(

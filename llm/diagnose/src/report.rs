@@ -8,7 +8,7 @@ use crate::candidates::LeftOut;
 use crate::defects::Finding;
 use crate::describe::{ClassRow, Uncertainty};
 use crate::measure::Measurement;
-use crate::noise::LabelNoise;
+use crate::noise::{ALL, LabelNoise};
 use crate::race::Race;
 use crate::recommend::Recommendation;
 use crate::suspicious::Suspicious;
@@ -55,6 +55,13 @@ pub struct Diagnosis {
     pub suspicious: Vec<Suspicious>,
     /// Seconds by phase.
     pub seconds: Vec<(String, f64)>,
+}
+
+impl Diagnosis {
+    /// Whether rows have an expected number of wrong labels: it is no number of anything where η is not to be trusted.
+    pub(crate) fn expects_wrong_labels(&self) -> bool {
+        self.noise.get(ALL).is_some_and(|noise| noise.doubts.is_empty())
+    }
 }
 
 /// What was read.

@@ -40,8 +40,8 @@ impl<'d> Division<'d> {
     /// Divides the documents into a sample of at most `most` in each half, and the rest; `None` where there are too
     /// few.
     ///
-    /// No part would know another: rows that repeat others are left out, and the documents of one row, whose
-    /// texts begin alike, are never in two parts. The sample has one document of a row, so that its folds are
+    /// No part would know another: rows that repeat others are left out, held-out ones that the data have, too, and the
+    /// documents of one row, whose texts begin alike, are never in two parts. The sample has one document of a row, so that its folds are
     /// independent.
     pub(crate) fn of(
         documents: &[&'d Document],
@@ -55,12 +55,14 @@ impl<'d> Division<'d> {
         let all: Vec<&Document> =
             documents.iter().filter(|document| !left_out.contains(&document.row)).copied().collect();
         let all = spread(&all, all.len(), seed);
-        let trusted =
-            held_out.map(|set| spread(&set.documents.iter().collect::<Vec<_>>(), set.documents.len(), seed));
+        let trusted = held_out.map(|set| {
+            let new = unseen(&set.documents, documents);
+            one_of_each_row(&spread(&new, new.len(), seed))
+        });
         let mut own = one_of_each_row(&all);
         let mut others = match &trusted {
             None => own.split_off(own.len().div_ceil(2)),
-            Some(trusted) => one_of_each_row(trusted),
+            Some(trusted) => trusted.clone(),
         };
         let size = own.len().min(others.len()).min(most);
         let folds = size.min(FOLDS);
@@ -77,6 +79,12 @@ impl<'d> Division<'d> {
         let sample = Sample { train: in_folds(&own), held_out: in_folds(&others) };
         Some(Self { sample, rest, judges: trusted.unwrap_or(others) })
     }
+}
+
+/// Documents that are neither among the known ones nor repeated.
+pub(crate) fn unseen<'d>(documents: &'d [Document], known: &[&Document]) -> Vec<&'d Document> {
+    let mut seen: HashSet<&[u32]> = known.iter().map(|document| document.tokens.as_slice()).collect();
+    documents.iter().filter(|document| seen.insert(&document.tokens)).collect()
 }
 
 /// The first document of each row.
@@ -123,6 +131,20 @@ mod tests {
         let on_sides = rows(&sides);
         assert_eq!((on_sides.len(), sides.len(), on_sides.contains(&7)), (40, 40, false));
         assert!(Division::of(&all[..7], None, &[], (17, 3)).is_none());
+    }
+
+    #[test]
+    fn held_out_documents_that_repeat_others_judge_nothing() {
+        let (all, mut other) = (documents(41, 1), documents(12, 1));
+        for (index, document) in (0..).zip(&mut other) {
+            document.tokens.push(index % 10);
+        }
+        let all: Vec<&Document> = all.iter().collect();
+        let set = DataSet { documents: other, ..DataSet::default() };
+        let found = Division::of(&all, Some(&set), &[], (17, 3)).unwrap();
+        assert_eq!(rows(&found.judges), (0..10).collect());
+        let same = DataSet { documents: documents(41, 1), ..DataSet::default() };
+        assert!(Division::of(&all, Some(&same), &[], (17, 3)).is_none());
     }
 
     /// As a conversation has where the template writes earlier turns differently.

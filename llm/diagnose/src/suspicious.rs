@@ -18,7 +18,8 @@ const LEAST: f64 = 1e-3;
 pub struct Suspicious {
     /// The row, counted from 0.
     pub row: usize,
-    /// Expected number of wrong labels, as far as the model can tell.
+    /// Expected number of wrong labels, as far as the model can tell; where η is not to be trusted, by it rows are ranked and
+    /// no more.
     pub wrong: f64,
     /// What is wrong with its text.
     pub defects: Vec<String>,

@@ -34,7 +34,7 @@ pub fn summary(of: &Diagnosis, show: &dyn Fn(&Suspicious) -> Option<String>) -> 
     }
     out += &left_out(of);
     out += &race(of);
-    out += &suspicious(&of.suspicious, show);
+    out += &suspicious(of, show);
     out + &recommendation(of)
 }
 
@@ -228,12 +228,17 @@ fn race(of: &Diagnosis) -> String {
     out + &format!("  {}\n", race.verdict())
 }
 
-fn suspicious(rows: &[Suspicious], show: &dyn Fn(&Suspicious) -> Option<String>) -> String {
+/// What ranks the rows where η is not to be trusted.
+pub(crate) const UNCOUNTED: &str =
+    "how much their labels contradict the model, which is no number of wrong ones here";
+
+fn suspicious(of: &Diagnosis, show: &dyn Fn(&Suspicious) -> Option<String>) -> String {
     let mut out = String::new();
-    if !rows.is_empty() {
-        out += "\nMost suspicious rows, by the expected number of wrong labels\n";
+    if !of.suspicious.is_empty() {
+        let by = if of.expects_wrong_labels() { "the expected number of wrong labels" } else { UNCOUNTED };
+        out += &format!("\nMost suspicious rows, by {by}\n");
     }
-    for row in rows {
+    for row in &of.suspicious {
         let mut tokens: Vec<_> =
             row.tokens.iter().filter(|token| token.suspicion.is_some_and(|s| s > WORTH_NAMING)).collect();
         tokens.sort_by(|a, b| b.suspicion.unwrap_or(0.0).total_cmp(&a.suspicion.unwrap_or(0.0)));
@@ -254,7 +259,7 @@ fn recommendation(of: &Diagnosis) -> String {
     if chosen.expected.is_some() {
         out += &format!(
             "  expected gain of a first step over plain training, by held-out {}: {}\n",
-            chosen.measure.name(),
+            chosen.measure.predicted().name(),
             percent(chosen.expected)
         );
     }

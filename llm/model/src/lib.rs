@@ -87,6 +87,7 @@
 mod adapter;
 pub mod config;
 mod error;
+mod export;
 pub mod head;
 mod layers;
 mod model;
@@ -99,6 +100,7 @@ pub mod weights;
 
 pub use adapter::{Adapter, LARGEST_RANK, LoraConfig, Pattern, TargetModules, merge};
 pub use error::{Error, Result};
+pub use export::{convert, export};
 pub use layers::{Dropout, DropoutSite, dropout_keys, mix64};
 pub use model::Decoder;
 pub use model::{Cache, Keep, Model, Trace, Unembedding};

@@ -5,8 +5,9 @@
 use tch::{Device, Kind, Tensor};
 use tokensieve_model::Model;
 use tokensieve_model::config::FAMILIES;
+use tokensieve_model::export;
 use tokensieve_model::text::{Conversation, Message, Tokenizer};
-use tokensieve_model::weights::{Checkpoint, RandomModel, export};
+use tokensieve_model::weights::{Checkpoint, RandomModel};
 
 fn random(family: &str) -> RandomModel {
     RandomModel {

@@ -9,9 +9,10 @@ use proptest::prelude::*;
 use serde::Deserialize;
 use tch::{Kind, Tensor};
 use tokensieve_model::config::{Config, RopeScaling};
+use tokensieve_model::export;
 use tokensieve_model::text::{BuiltTokenizer, TokenizerSource, from_gguf};
 use tokensieve_model::weights::gguf::{Gguf, Value};
-use tokensieve_model::weights::{Checkpoint, DEFAULT, export};
+use tokensieve_model::weights::{Checkpoint, DEFAULT};
 
 const FAMILIES: [&str; 6] = ["llama", "gemma", "gemma2", "phi3", "qwen2", "qwen3"];
 

@@ -8,7 +8,8 @@ use toml::{Table, Value};
 use tokensieve_model::Error;
 use tokensieve_model::Parameters;
 use tokensieve_model::Result;
-use tokensieve_model::weights::{Checkpoint, export, save_safetensors};
+use tokensieve_model::export;
+use tokensieve_model::weights::{Checkpoint, save_safetensors};
 use tokensieve_model::{Adapter, LoraConfig, Model};
 
 /// What is trained.

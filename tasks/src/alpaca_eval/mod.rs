@@ -19,6 +19,6 @@ pub use fit::fit;
 pub use length_control::{LengthControl, PENALTY, WinRates, raw_win_rate};
 pub use outputs::{outputs, read_outputs};
 pub use prompts::instructions;
-pub(crate) use prompts::open;
+pub(crate) use prompts::{MEASURES, open};
 pub use published::Published;
 pub use regulariser::{PENALTIES, Regulariser, nearest_penalty};

@@ -10,7 +10,7 @@ use crate::{Answer, Measure, Question, Result, Task, Unit, rows};
 /// for prompt and reply together (choice).
 const LIMIT: usize = 1024;
 
-const MEASURES: &[Measure] = &[
+pub(crate) const MEASURES: &[Measure] = &[
     Measure {
         name: "characters",
         meaning: "the mean length of a reply; what replies are worth takes a judge to say",

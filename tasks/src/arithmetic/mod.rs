@@ -40,18 +40,19 @@ const fn measures(order: Order) -> [Measure; 3 + LEVELS as usize] {
     ]
 }
 
+pub(crate) const OF_LINES: &[Measure] = &measures(LINES);
+pub(crate) const OF_WORDS: &[Measure] = &measures(WORDS);
+
 /// The task `arithmetic`: the first problems of the test split of seed 0.
 pub(crate) fn lines() -> Task {
-    const MEASURES: &[Measure] = &measures(LINES);
     let items = items(Telling::LINES);
-    Task::new("arithmetic", items, MEASURES, |problem, answer| grade(problem, answer, LINES))
+    Task::new("arithmetic", items, OF_LINES, |problem, answer| grade(problem, answer, LINES))
 }
 
 /// The task `arithmetic-words`: the same problems, to be answered in sentences.
 pub(crate) fn words() -> Task {
-    const MEASURES: &[Measure] = &measures(WORDS);
     let items = items(Telling::WORDS);
-    Task::new("arithmetic-words", items, MEASURES, |problem, answer| grade(problem, answer, WORDS))
+    Task::new("arithmetic-words", items, OF_WORDS, |problem, answer| grade(problem, answer, WORDS))
 }
 
 fn items(telling: Telling) -> impl Iterator<Item = (Question, Problem)> {

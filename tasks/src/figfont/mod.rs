@@ -43,7 +43,7 @@ const TEST: u64 = 1000;
 /// Maximum number of new tokens, as in the published protocol.
 const LIMIT: usize = 5;
 
-const MEASURES: &[Measure] = &[
+pub(crate) const MEASURES: &[Measure] = &[
     Measure::share("exact", "the reply is the word, whatever its case and the white space around it"),
     Measure::share("jaro-winkler", "mean Jaro-Winkler similarity of reply and word, both in capitals"),
 ];

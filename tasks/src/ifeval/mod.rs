@@ -60,7 +60,7 @@ const CHECKS: [(&str, Check); 25] = [
 /// Maximum number of new tokens, as in lm-evaluation-harness and lighteval.
 const LIMIT: usize = 1280;
 
-const MEASURES: &[Measure] = &[
+pub(crate) const MEASURES: &[Measure] = &[
     Measure {
         name: "average",
         meaning: "the mean of prompt-strict and instruction-strict, as leaderboards give it",

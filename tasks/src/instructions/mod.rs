@@ -31,7 +31,7 @@ pub struct Instruction {
 /// Number of instructions in the task.
 const TEST: u64 = 500;
 
-const MEASURES: &[Measure] = &[
+pub(crate) const MEASURES: &[Measure] = &[
     Measure::share("all", "responses that meet all their constraints"),
     Measure::share("each", "constraints that are met"),
     Measure::share("all-loose", "responses that meet all their constraints, checked loosely as IFEval does"),

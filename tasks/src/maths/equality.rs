@@ -50,6 +50,10 @@ impl Comparison {
         if self.texts(&found.maths, &key.maths)? {
             return Some(true);
         }
+        // A hundredth of one percentage is no other percentage, and five million are no five billion.
+        if found.is_scaled && key.is_scaled {
+            return Some(false);
+        }
         // One side in its other reading; both would make 5 N of 5 K.
         for (found, key) in
             [(Some(&found.maths), key.other.as_ref()), (found.other.as_ref(), Some(&key.maths))]

@@ -549,6 +549,125 @@ fn only_a_name_may_stand_before_the_answer() {
 }
 
 #[test]
+fn digits_that_repeat_for_ever() {
+    assert_all(
+        &[
+            (r"0.\bar{3}", r"\frac13"),
+            (r"0.\bar 3", "0.(3)"),
+            (r"1.\bar{6}", r"\frac53"),
+            (r"0.1\bar{6}", r"\frac16"),
+            (r"0.\bar{27}", r"\frac{3}{11}"),
+            (r"0.\dot{2}\dot{7}", r"\frac{3}{11}"),
+            (r"0.\dot{1}4285\dot{7}", r"\frac17"),
+        ],
+        true,
+    );
+    assert_all(
+        &[
+            (r"0.\bar{3}", r"0.\bar{6}"),
+            (r"0.\bar{3}", "0"),
+            (r"0.\dot{3}", r"0.\dot{6}"),
+            ("0.(3)", "0.(6)"),
+            ("2.(3)", "6"),
+        ],
+        false,
+    );
+}
+
+#[test]
+fn percentages_and_millions() {
+    assert_all(
+        &[
+            (r"50\%", "0.5"),
+            (r"50\%", "50"),
+            (r"\$2.4\text{ million}", "2{,}400{,}000"),
+            (r"3\text{ thousand}", "3000"),
+            ("5 million dollars", "5"),
+            (r"2\text{ dozen eggs}", "24"),
+        ],
+        true,
+    );
+    assert_all(
+        &[
+            (r"0.08\%", r"8\%"),
+            (r"0.5\%", r"50\%"),
+            (r"5\text{ million}", r"5\text{ billion}"),
+            ("5 million and 2", "5000000"),
+        ],
+        false,
+    );
+}
+
+#[test]
+fn words_below_a_symbol_are_part_of_its_name() {
+    assert_all(
+        &[
+            (r"\lambda_{red}/\sqrt{2}", r"\lambda_{\text {red}} / \sqrt{2}"),
+            (r"V_{\text{cone}} = 12", "12"),
+            (r"x_\text{max} = 3", "3"),
+        ],
+        true,
+    );
+    assert_all(
+        &[
+            (r"m_{\text{A}}", r"m_{\text{B}}"),
+            (r"T_{\mathrm{max}}", r"T_{\mathrm{min}}"),
+            (r"\frac{m_{\text{e}}}{m_{\text{p}}}", "1"),
+            (r"v_{\text{A}}+v_{\text{B}}", r"2v_{\text{A}}"),
+        ],
+        false,
+    );
+}
+
+#[test]
+fn commas_within_formulas() {
+    assert_all(
+        &[
+            (r"\frac{20{,}000}{\pi}", r"\frac{20000}{\pi}"),
+            (r"\frac{448}{15,625}", r"\frac{448}{15625}"),
+            (r"1{,}024-256\pi", r"1024-256 \pi"),
+            (r"2\sqrt{1{,}130}", r"2\sqrt{1130}"),
+            (r"\{100,200\}", r"\{200, 100\}"),
+            (r"(1{,}5)", "(1,5)"),
+        ],
+        true,
+    );
+    assert_all(&[(r"\{100,200\}", "100200"), (r"x_{100,200}", r"x_{100200}")], false);
+}
+
+#[test]
+fn spaces_between_rows_and_approximations() {
+    assert_all(
+        &[
+            (
+                r"\begin{pmatrix} -1/3 \\[4pt] 2/3 \\[4pt] 5/3 \end{pmatrix}",
+                r"\begin{pmatrix} -1/3 \\ 2/3 \\ 5/3 \end{pmatrix}",
+            ),
+            (r"\sqrt{51} \approx 7.14", r"\sqrt{51}"),
+            (r"\frac{20000}{\pi} \approx 6366.2", r"\frac{20000}{\pi}"),
+            (r"x = \sqrt{51} \approx 7.14", r"\sqrt{51}"),
+            (r"x \approx 7.14", "7.14"),
+        ],
+        true,
+    );
+    assert_all(&[(r"\sqrt{51}", "7.14"), (r"2x \approx 10", "10"), (r"x \approx 7.14", r"\sqrt{51}")], false);
+}
+
+#[test]
+fn points_with_both_signs() {
+    assert_all(
+        &[
+            (r"(0,\pm 2),(4,\pm 23)", "(0,2),(0,-2),(4,23),(4,-23)"),
+            (r"(-1,-9),(4\pm 2\sqrt{2}, 8)", r"(-1,-9),(4+2 \sqrt{2}, 8),(4-2 \sqrt{2}, 8)"),
+            (r"(22\pm 8\sqrt6, 22\mp 8\sqrt6)", r"(22+8\sqrt{6},22-8\sqrt{6}),(22-8\sqrt{6},22+8\sqrt{6})"),
+            (r"(\pm 3, \pm 2)", "(3,2),(-3,2),(3,-2),(-3,-2)"),
+        ],
+        true,
+    );
+    assert_all(&[(r"(0,\pm 2)", "(0,2)"), (r"(\pm 3, \mp 2)", "(3,2),(-3,-2)")], false);
+}
+
+#[test]
 fn intervals_and_matrices() {
     assert_all(
         &[

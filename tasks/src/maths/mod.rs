@@ -25,7 +25,7 @@ use crate::{Answer, Error, Measure, Question, Result, Task, rows};
 /// Maximum number of new tokens; the published protocol allows more to models that use them.
 const LIMIT: usize = 512;
 
-const MEASURES: &[Measure] = &[
+pub(crate) const MEASURES: &[Measure] = &[
     Measure::share(
         "correct",
         "the reply's answer equals the key: the last boxed one, else what it calls its answer, else its last number",

@@ -16,19 +16,21 @@ pub(super) struct Plain {
     pub(super) other: Option<String>,
     /// The words in small letters without blanks; empty unless the answer may be words, or denies a number.
     pub(super) words: String,
+    /// Whether the two readings differ by what scales a number: per cent, millions.
+    pub(super) is_scaled: bool,
 }
 
 impl Plain {
     /// An answer that is compared by its words only.
     fn of_words(text: &str) -> Self {
-        Self { maths: String::new(), other: None, words: letters(text) }
+        Self { maths: String::new(), other: None, words: letters(text), is_scaled: false }
     }
 
     /// An answer that denies a formula. All signs count: `not 2^3` is not `not 23`.
     fn of_denial(text: &str) -> Self {
         let text: String = text.split_whitespace().collect();
         let words = text.trim_end_matches(|c| ".,;:".contains(c)).to_lowercase();
-        Self { maths: String::new(), other: None, words }
+        Self { maths: String::new(), other: None, words, is_scaled: false }
     }
 
     /// Whether it is one or two letters, which may be variables: `R` is not `r`. `No` is a word.
@@ -159,6 +161,29 @@ pattern!(UNITS_OVER_UNITS, r"\\frac\s*\{[\s/]*\}\s*\{[\s/]*\}");
 // Thousands of one number. A blank behind the comma makes a list, unless what follows is no way to write a number.
 pattern!(GROUPED, r"^-?\d{1,3}(?:,\d{3})+(?:\.\d+)?$");
 pattern!(GROUPED_WIDELY, r"^-?\d{1,3}(?:,\s?\d{3})*,\s?0\d\d(?:,\s?\d{3})*(?:\.\d+)?$");
+pattern!(THOUSANDS, r"\d(?:\{,\}\d{3})+\b");
+// `\frac{20,000}{\pi}`: an argument that is a number. `\{100,200\}` is a set.
+pattern!(ARGUMENT, r"(?:^|[^\\_])\{-?\d{1,3}(?:,\d{3})+\}");
+pattern!(
+    REPEATING,
+    r"(\d*\.\d*)(?:\\dot\s*\{?(\d)\}?(\d*)\\dot\s*\{?(\d)\}?|\\(?:bar|dot|overline)\s*(?:\{\s*(\d+)\s*\}|(\d)))"
+);
+pattern!(IN_BRACKETS, r"(\d\.)\((\d+)\)");
+pattern!(SUBSCRIPT, format!(r"_\s*(?:{TYPEFACE}|\{{\s*{TYPEFACE}\s*\}})"));
+pattern!(ROW_GAP, format!(r"{ROW}\s*\[\s*-?[\d.]+\s*(?:pt|mm|cm|em|ex|in|mu)\s*\]"));
+pattern!(APPROXIMATELY, r"\\approx\b|\\simeq\b|≈");
+// Behind it words only.
+pattern!(
+    SCALED,
+    r"(?i)^\s*(-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?)\s*~?(?:\\(?:text|mathrm|mbox|textrm)\s*\{)?\s*(thousand|million|billion|trillion|dozen)\b(?:[a-z\s.{}$]|\\(?:text|mathrm|mbox|textrm)\b)*$"
+);
+const SCALES: [(&str, &str); 5] = [
+    ("thousand", "1000"),
+    ("million", "1000000"),
+    ("billion", "1000000000"),
+    ("trillion", "1000000000000"),
+    ("dozen", "12"),
+];
 pattern!(SET_OFF, r"\d\\,\d{3}(?:\\,\d{3})*");
 // A number and a unit without a command around it.
 pattern!(
@@ -191,6 +216,10 @@ pattern!(ANGLE, r"\\(?:sin|cos|tan|cot|sec|csc)");
 
 /// Normalises an answer.
 pub(super) fn plain(text: &str) -> Plain {
+    if let Some((exact, rounded)) = approximated(text) {
+        let exact = plain(exact);
+        return Plain { other: exact.other.or_else(|| Some(plain(rounded).maths)), ..exact };
+    }
     let is_percentage = PERCENT.is_match(text);
     let text = spelling(text);
     let mut inside = text.as_str();
@@ -222,8 +251,36 @@ pub(super) fn plain(text: &str) -> Plain {
     Plain { words, ..formula }
 }
 
+/// A number and its approximation, `\sqrt{2} \approx 1.41`. In `x \approx 1.41` nothing else is said of `x`.
+fn approximated(text: &str) -> Option<(&str, &str)> {
+    let at = APPROXIMATELY.find_iter(text).last()?;
+    let (exact, rounded) = (&text[..at.start()], &text[at.end()..]);
+    let number = COMMAND.replace_all(exact.rsplit('=').next()?, "");
+    let is_number = number.contains(|c: char| c.is_ascii_digit())
+        && !number.contains(|c: char| c.is_alphabetic() && c != 'e' && c != 'i');
+    (is_number && level(exact) == 0 && rounded.contains(|c: char| c.is_ascii_digit()))
+        .then_some((exact, rounded))
+}
+
+/// How many brackets are open at the end of a text.
+fn level(text: &str) -> usize {
+    let count = |brackets: &str| text.chars().filter(|c| brackets.contains(*c)).count();
+    count("([{").abs_diff(count(")]}"))
+}
+
+/// A number of thousands or millions: the number, what it is multiplied by.
+fn scaled(text: &str) -> Option<(String, &'static str)> {
+    let found = SCALED.captures(text)?;
+    let scale = SCALES.iter().find(|(word, _)| found[2].eq_ignore_ascii_case(word))?;
+    Some((found[1].replace(',', ""), scale.1))
+}
+
 /// Mathematics without the words beside it.
 fn without_words(text: &str, is_percentage: bool) -> Plain {
+    if let Some((number, scale)) = scaled(text) {
+        let maths = format!("{number} \\cdot {scale}");
+        return Plain { maths, other: Some(number), words: String::new(), is_scaled: true };
+    }
     let (mut spoken, mut denies) = (String::new(), false);
     let maths = WORDS.replace_all(text, |found: &Captures| {
         let (start, end) = found.get(0).map_or((0, 0), |place| (place.start(), place.end()));
@@ -256,7 +313,7 @@ fn without_words(text: &str, is_percentage: bool) -> Plain {
     let (maths, other) = readings(maths, is_percentage);
     if maths.chars().any(char::is_alphanumeric) {
         let words = if is_wordy(&maths) { letters(&maths) } else { String::new() };
-        return Plain { maths, other, words };
+        return Plain { maths, other, words, is_scaled: is_percentage };
     }
     let only_words = maths.chars().all(|c| c.is_whitespace() || "()".contains(c));
     Plain::of_words(if only_words { &spoken } else { "" })
@@ -265,7 +322,17 @@ fn without_words(text: &str, is_percentage: bool) -> Plain {
 /// One spelling for what has several.
 fn spelling(text: &str) -> String {
     // Thousands set off with `,\!`, which a list never has.
-    let text = text.trim().replace("\\\\", ROW).replace("{,}", ",").replace(",\\! ", "").replace(",\\!", "");
+    let text = text.trim().replace("\\\\", ROW).replace(",\\! ", "").replace(",\\!", "");
+    let text = ROW_GAP.replace_all(&text, ROW);
+    let text =
+        THOUSANDS.replace_all(&text, |found: &Captures| found[0].replace("{,}", "")).replace("{,}", ",");
+    let text = ARGUMENT.replace_all(&text, |found: &Captures| found[0].replace(',', ""));
+    let text = REPEATING.replace_all(&text, "$1\\overline{$2$3$4$5$6}");
+    let text = IN_BRACKETS.replace_all(&text, "$1\\overline{$2}");
+    let text = SUBSCRIPT.replace_all(&text, |found: &Captures| {
+        let name = found.get(1).or(found.get(2)).map_or("", |name| name.as_str());
+        format!("_{{{}}}", name.split_whitespace().collect::<String>())
+    });
     let text = SET_OFF.replace_all(&text, |found: &Captures| found[0].replace("\\,", ""));
     let text = COMMAND.replace_all(&text, |found: &Captures| {
         let stands_for = SPELLINGS.iter().find(|(spelling, _)| *spelling == &found[0]);

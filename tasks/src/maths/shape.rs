@@ -96,6 +96,10 @@ pub(super) fn read(text: &str, depth: u32, budget: &Budget) -> Option<Shape> {
             return read(inner, depth + 1, budget);
         }
         let parts = split(inner, ",");
+        if parts.len() > 1 && (open, close) == ('(', ')') && has_double_sign(inner) {
+            let points = signed(text).into_iter().map(|point| read(&point, depth + 1, budget));
+            return points.collect::<Option<_>>().map(Shape::List);
+        }
         if parts.len() > 1 || open == '{' {
             let mut items = each(parts)?;
             if open == '{' {
@@ -104,11 +108,31 @@ pub(super) fn read(text: &str, depth: u32, budget: &Budget) -> Option<Shape> {
             return Some(Shape::Group { open, close, items });
         }
     }
-    if text.contains("\\pm") || text.contains("\\mp") {
-        let sign = |plus, minus| read(&text.replace("\\pm", plus).replace("\\mp", minus), depth + 1, budget);
-        return Some(Shape::List(vec![sign("+", "-")?, sign("-", "+")?]));
+    if has_double_sign(text) {
+        let [upper, lower] = both_signs(text).map(|text| read(&text, depth + 1, budget));
+        return Some(Shape::List(vec![upper?, lower?]));
     }
     formula()
+}
+
+fn has_double_sign(text: &str) -> bool {
+    text.contains("\\pm") || text.contains("\\mp")
+}
+
+/// A text with the upper signs, and with the lower ones.
+fn both_signs(text: &str) -> [String; 2] {
+    [("+", "-"), ("-", "+")].map(|(plus, minus)| text.replace("\\pm", plus).replace("\\mp", minus))
+}
+
+/// The points that a point with ± stands for: where there is no ∓, each ± has a sign of its own.
+fn signed(text: &str) -> Vec<String> {
+    let count = text.matches("\\pm").count();
+    if text.contains("\\mp") || !(2..=4).contains(&count) {
+        return both_signs(text).into();
+    }
+    (0..count).fold(vec![text.to_owned()], |texts, _| {
+        texts.iter().flat_map(|text| ["+", "-"].map(|sign| text.replacen("\\pm", sign, 1))).collect()
+    })
 }
 
 /// An equation or inequality of these sides.

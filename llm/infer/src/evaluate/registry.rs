@@ -60,7 +60,7 @@ pub(super) fn measures(name: &str) -> Result<Vec<Measure>> {
         return Ok(oracle::MEASURES.to_vec());
     }
     let (name, _) = sampled::parts(name)?;
-    let mut measures = tasks::open(name, &Options::default()).map_err(Error::other)?.measures().to_vec();
+    let mut measures = tasks::measures(name).map_err(Error::other)?.to_vec();
     if name == judge::TASK {
         measures.insert(0, judge::WIN_RATE);
     }

@@ -166,7 +166,9 @@ fn check_settings(path: &Path, line: &str, settings: &Map<String, Value>) -> Res
         return Err(Error::line(path, 1, what));
     };
     let keys: BTreeSet<&String> = before.keys().chain(settings.keys()).collect();
-    let differs = |key: &&String| before.get(*key) != settings.get(*key);
+    // Older files do not know theirs.
+    let is_older = |key: &str| key == "tokenizer" && !before.contains_key(key);
+    let differs = |key: &&String| before.get(*key) != settings.get(*key) && !is_older(key);
     let shown = |value: Option<&Value>| value.map_or_else(|| "nothing".to_owned(), Value::to_string);
     let differences: Vec<String> = keys
         .into_iter()
@@ -181,4 +183,20 @@ fn check_settings(path: &Path, line: &str, settings: &Map<String, Value>) -> Res
         differences.join("\n  ")
     );
     Err(Error::file(path, what))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_tokenizer_is_another_setting_and_older_files_have_none() {
+        let check = |line: &str| {
+            let settings = serde_json::from_str(r#"{"seed": 1, "tokenizer": "b"}"#).unwrap();
+            check_settings(Path::new("a.jsonl"), line, &settings).map_err(|error| error.to_string())
+        };
+        check(r#"{"header": {"seed": 1}}"#).unwrap();
+        let error = check(r#"{"header": {"seed": 1, "tokenizer": "a"}}"#).unwrap_err();
+        assert!(error.contains("tokenizer: \"a\" in the file, \"b\" now"), "{error}");
+    }
 }

@@ -125,7 +125,8 @@ impl Sums {
         let without: Vec<Measures> = (found[1..].iter().zip(entropies).zip(sizes))
             .map(|((row, own), size)| measures(row, (all - own) / (self.passes - size) as f64))
             .collect();
-        let error = (self.groups > 1).then(|| {
+        // Without one of two passes there is a single one left, which has no spread.
+        let error = (self.groups > 2).then(|| {
             let of = |get: fn(&Measures) -> f64| jackknife(without.iter().map(get));
             Measures {
                 total: of(|m| m.total),

@@ -6,7 +6,8 @@ use tch::{Device, Kind};
 
 use super::lora::Adapter;
 use crate::Result;
-use crate::weights::{Checkpoint, export, finite};
+use crate::export::{export, finite};
+use crate::weights::Checkpoint;
 
 /// Writes a Hugging Face folder with the weights W + s·B·A, summed in f32 and stored as `kind`. NaN and infinite weights
 /// are an error.

@@ -1,12 +1,11 @@
 //! Reading and writing checkpoints: GGUF files, Hugging Face folders, and the hub. Random initialisation.
 
-mod export;
 pub mod gguf;
 mod hub;
 mod new_folder;
 mod random;
-mod safetensors;
-mod save;
+pub(crate) mod safetensors;
+pub(crate) mod save;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,8 +21,6 @@ use crate::Result;
 use crate::config::Config;
 use crate::error::MODEL;
 use crate::text::{ChatTemplate, TEMPLATE_FILE, TokenizerSource, from_gguf};
-pub(crate) use export::finite;
-pub use export::{convert, export};
 pub use new_folder::{claim, new_folder};
 pub use random::RandomModel;
 pub(crate) use safetensors::{LARGEST_JSON, metadata};
@@ -225,7 +222,7 @@ impl Checkpoint {
 
     /// The type in which a tensor is written if weights are written as `kind`: tensors that are not floating-point keep
     /// their own.
-    fn kind_when_written(&self, name: &str, kind: Kind) -> Kind {
+    pub(crate) fn kind_when_written(&self, name: &str, kind: Kind) -> Kind {
         match &self.store {
             Store::Gguf(..) | Store::Random(_) => kind,
             Store::Folder(_, shards) => {

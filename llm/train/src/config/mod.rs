@@ -470,6 +470,16 @@ fn supplied(settings: &Settings, objective: &Objective, reference: Option<&Refer
             return Err(settings.wrong(key, NO_BASE));
         }
     }
+    // Files of the base's predictions are the base's.
+    let other = match reference {
+        Some(Reference::Adapter(_)) => Some("reference.adapter"),
+        Some(Reference::Model(_)) => Some("reference.model"),
+        Some(Reference::TopK(_)) | None => None,
+    };
+    if let (Some(key), Some(Against::Base), false) = (other, objective.against(), full) {
+        let what = "`against = \"base\"` compares with the model without its adapter: remove the key, or set objective.against = \"reference\"";
+        return Err(settings.wrong(key, what));
+    }
     let base_is_gone = reads.base_loss && full;
     if settings.value("data.uncertainty").is_none() && (objective.reads(Variable::Bald) || base_is_gone) {
         let read = if base_is_gone { "base_loss" } else { "bald" };

@@ -148,6 +148,11 @@ fn mistakes_are_named_with_their_place_and_what_would_be_right() {
         ("[train]\neps = 0", "my.toml:4: `train.eps`: expected a number above 0, at most 1, found 0"),
         ("[train]\nsteps = 3\nepochs = 2", "my.toml:5: `train.epochs`: give train.steps or train.epochs"),
         ("[train]\nmomentum = 0.9", "has no effect with train.optimizer = \"adamw\""),
+        ("[train]\nschedule = \"constant\"\nlr_end = 0.1", "my.toml:5: `train.lr_end`: has no effect with"),
+        (
+            "[objective]\npreset = \"asft\"\n[reference]\nadapter = \"a\"",
+            "my.toml:6: `reference.adapter`: `against = \"base\"` compares with the model without its adapter",
+        ),
         ("[train]\nfull = true\n[lora]\nr = 8", "my.toml:5: `lora`: has no effect with"),
         (
             "[train]\nearly_stop.on = \"tset\"\n[eval.test]\ndata = \"gsm8k\"",

@@ -137,6 +137,10 @@ pub(super) fn train(settings: &mut Settings, file: &Path) -> Result<Train> {
         }
         settings.remove(name);
     }
+    let schedule = settings.choice("train.schedule", &choices::SCHEDULE)?;
+    if schedule == Shape::Constant && settings.mentions("train.lr_end") {
+        return Err(settings.wrong("train.lr_end", "has no effect with train.schedule = \"constant\""));
+    }
     let warmup = match settings.value("train.warmup") {
         Some(Value::Integer(steps)) => Span::Steps(steps.unsigned_abs()),
         Some(Value::Float(share)) => Span::Share(*share),
@@ -155,7 +159,7 @@ pub(super) fn train(settings: &mut Settings, file: &Path) -> Result<Train> {
         optimizer,
         lr: settings.required("train.lr")?,
         weight_decay: settings.required("train.weight_decay")?,
-        schedule: settings.choice("train.schedule", &choices::SCHEDULE)?,
+        schedule,
         warmup,
         lr_end: settings.required("train.lr_end")?,
         clip: Some(settings.required("train.clip")?).filter(|clip| *clip > 0.0),

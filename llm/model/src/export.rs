@@ -6,17 +6,20 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 use tch::{Kind, Tensor};
 
-use super::safetensors::{INDEX, TEXT_FILES, WHOLE};
 use tokensieve_base::files::write_atomically;
 
-use super::save::{Planned, save_lazily};
-use super::{Checkpoint, new_folder};
-use crate::Error;
-use crate::Result;
-use crate::text::{BuiltTokenizer, TokenizerSource};
+use crate::text::{BuiltTokenizer, Tokenizer, TokenizerSource};
+use crate::weights::safetensors::{INDEX, TEXT_FILES, WHOLE};
+use crate::weights::save::{Planned, save_lazily};
+use crate::weights::{Checkpoint, new_folder};
+use crate::{Error, Result};
 
 /// Maximum size of a file of weights, as in `transformers`.
 const SHARD: usize = 5_000_000_000;
+
+/// How replies are generated, and at which tokens they end.
+const GENERATION: &str = "generation_config.json";
+const EOS: &str = "eos_token_id";
 
 /// Writes the checkpoint with its own weights as type `kind`. NaN and infinite weights are an error.
 pub fn convert(checkpoint: &Checkpoint, folder: &Path, kind: Kind) -> Result<()> {
@@ -129,7 +132,12 @@ fn copy_or_write_config(checkpoint: &Checkpoint, folder: &Path, kind: Kind) -> R
                 let to = folder.join(name);
                 fs::copy(source.join(name), &to).map_err(Error::io(&to))?;
             }
-            Ok(())
+            // A template of one's own may end turns with another token than the model's.
+            if checkpoint.template().is_some() {
+                end_with(checkpoint, &folder.join(GENERATION))
+            } else {
+                Ok(())
+            }
         }
         TokenizerSource::Built(text) => {
             let mut config = checkpoint.config().to_json(&path)?;
@@ -137,15 +145,38 @@ fn copy_or_write_config(checkpoint: &Checkpoint, folder: &Path, kind: Kind) -> R
             let ids = ids(&text);
             config.extend(ids.clone());
             write_json(&path, &Value::Object(config))?;
-            write_json(&folder.join("generation_config.json"), &Value::Object(ids))?;
+            write_json(&folder.join(GENERATION), &Value::Object(ids))?;
+            end_with(checkpoint, &folder.join(GENERATION))?;
             write_tokenizer(&text, folder, checkpoint.config().max_positions)
         }
     }
 }
 
+/// Adds to a `generation_config.json` the tokens at which replies end here, so that they end in other programs, too.
+fn end_with(checkpoint: &Checkpoint, path: &Path) -> Result<()> {
+    let mut settings: Map<String, Value> = match fs::read(path) {
+        Ok(text) => serde_json::from_slice(&text).map_err(|error| Error::file(path, error))?,
+        Err(_) => Map::new(),
+    };
+    let tokenizer = Tokenizer::open(checkpoint)?;
+    let own = settings.get(EOS);
+    let is_known = |id: &u32| {
+        own.is_some_and(|own| *own == json!(id) || own.as_array().is_some_and(|own| own.contains(&json!(id))))
+    };
+    if tokenizer.eos().iter().all(is_known) {
+        return Ok(());
+    }
+    let ids = match tokenizer.eos() {
+        [id] => json!(id),
+        ids => json!(ids),
+    };
+    settings.insert(EOS.to_owned(), ids);
+    write_json(path, &Value::Object(settings))
+}
+
 /// `bos_token_id` and the like.
 fn ids(text: &BuiltTokenizer) -> Map<String, Value> {
-    let tokens = [("bos_token_id", &text.bos), ("eos_token_id", &text.eos), ("pad_token_id", &text.pad)];
+    let tokens = [("bos_token_id", &text.bos), (EOS, &text.eos), ("pad_token_id", &text.pad)];
     let id = |token: &String| text.tokenizer.token_to_id(token);
     tokens
         .into_iter()
@@ -184,6 +215,7 @@ fn write_json(path: &Path, value: &Value) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::weights::DEFAULT;
 
     #[test]
     fn shards_hold_what_fits_and_one_tensor_at_least() {
@@ -193,6 +225,27 @@ mod tests {
             |shard: Vec<Planned>| shard.iter().map(|tensor| tensor.name.to_owned()).collect::<String>();
         let found: Vec<String> = shards(plan, 16).into_iter().map(names).collect();
         assert_eq!(found, ["ab", "c", "d"]);
+    }
+
+    #[test]
+    fn replies_end_in_other_programs_where_they_end_here() {
+        let folder = tempfile::tempdir().unwrap();
+        let (template, path) = (folder.path().join("chat.jinja"), folder.path().join(GENERATION));
+        // SmolLM2's own ends a turn with its end-of-text token, 2.
+        let source = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|endoftext|>{% endfor %}\
+                      {% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+        fs::write(&template, source).unwrap();
+        for (template, before, after) in [
+            (None, json!({EOS: 2, "top_k": 5}), json!({EOS: 2, "top_k": 5})),
+            (Some(&template), json!({EOS: 2, "top_k": 5}), json!({EOS: [2, 0], "top_k": 5})),
+            (Some(&template), json!({EOS: [0, 2, 7]}), json!({EOS: [0, 2, 7]})),
+        ] {
+            let template = template.map(|path| path.to_str().unwrap().parse().unwrap());
+            let checkpoint = Checkpoint::open_with(DEFAULT, template).unwrap();
+            write_json(&path, &before).unwrap();
+            end_with(&checkpoint, &path).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), format!("{after:#}\n"));
+        }
     }
 
     #[test]
