@@ -192,7 +192,7 @@ fn content(text: &str) -> Vec<String> {
         }
         content.extend((!word.is_empty()).then(|| std::mem::take(&mut word)));
         let before_digit = || rest.clone().find(|c| !c.is_whitespace()).is_some_and(|c| c.is_ascii_digit());
-        let is_sign = "+-−–*/×÷=<>≤≥^%".contains(c) && (after_digit || before_digit());
+        let is_sign = "+-−–*/=<>^%".contains(c) && (after_digit || before_digit());
         if is_sign || is_symbol(c) {
             content.push(c.to_string());
         }

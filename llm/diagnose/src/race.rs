@@ -5,8 +5,8 @@
 //! cheaper, but the first steps say who learns fast, and not who learns well (docs/LOG.md, 26 November). Plain training
 //! goes all the way, so that every rival has something to be compared with after as many steps. Differences are paired by
 //! held-out document. Since the documents that decide who goes on are those that judge at the end, a p-value counts for
-//! all rivals that started (Bonferroni), whoever is left. That they also predicted who starts is not corrected for: of races without
-//! any effect, simulated, 5 to 9 % found one.
+//! all rivals that started (Bonferroni), whoever is left. That they also predicted who starts is not corrected for: of
+//! simulated races without any effect 5 to 9 % found one.
 
 use serde::Serialize;
 use tokensieve_base::statistics::{Estimate, mean, mean_interval, student_test};

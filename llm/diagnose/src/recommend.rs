@@ -17,7 +17,7 @@ pub struct Recommendation {
     pub objective: String,
     /// The measure that was decided by.
     pub measure: Measure,
-    /// Its gain over plain training, by what [`predicted`](Measure::predicted) says of the measure; `None` for plain training
+    /// Its gain over plain training by the measure, or by probability where that is accuracy; `None` for plain training
     /// itself.
     pub expected: Option<Estimate>,
     /// Why.

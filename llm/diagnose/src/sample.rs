@@ -41,8 +41,8 @@ impl<'d> Division<'d> {
     /// few.
     ///
     /// No part would know another: rows that repeat others are left out, held-out ones that the data have, too, and the
-    /// documents of one row, whose texts begin alike, are never in two parts. The sample has one document of a row, so that its folds are
-    /// independent.
+    /// documents of one row, whose texts begin alike, are never in two parts. The sample has one document of a row, so
+    /// that its folds are independent.
     pub(crate) fn of(
         documents: &[&'d Document],
         held_out: Option<&'d DataSet>,

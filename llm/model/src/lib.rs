@@ -53,7 +53,8 @@
 //! | module or type | content |
 //! |---|---|
 //! | [`config`] | a model's sizes and what its family does differently, from `config.json` or GGUF |
-//! | [`weights`] | reads safetensors, GGUF and the hub; writes safetensors and Hugging Face folders |
+//! | [`weights`] | reads safetensors, GGUF and the hub; writes safetensors |
+//! | [`export()`] | writes a checkpoint as a Hugging Face folder that other programs load |
 //! | [`text`] | tokenizer, chat template, which tokens are trained on |
 //! | [`Document`], [`Pack`], [`packs`](packs()) | tokenised conversations; several in one sequence without padding |
 //! | [`Model`], [`Trace`] | the transformer, forward and backward; its layers are in `layers/` |

@@ -650,6 +650,13 @@ fn spaces_between_rows_and_approximations() {
         ],
         true,
     );
+    assert_all(
+        &[
+            (r"x=\sqrt{2} \approx 1.41, y=\sqrt{3} \approx 1.73", r"\sqrt{2}"),
+            (r"x=\sqrt{2} \approx 1.41, y=3", r"\sqrt{2}"),
+        ],
+        false,
+    );
     assert_all(&[(r"\sqrt{51}", "7.14"), (r"2x \approx 10", "10"), (r"x \approx 7.14", r"\sqrt{51}")], false);
 }
 

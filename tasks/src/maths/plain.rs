@@ -253,13 +253,15 @@ pub(super) fn plain(text: &str) -> Plain {
 
 /// A number and its approximation, `\sqrt{2} \approx 1.41`. In `x \approx 1.41` nothing else is said of `x`.
 fn approximated(text: &str) -> Option<(&str, &str)> {
-    let at = APPROXIMATELY.find_iter(text).last()?;
+    let mut signs = APPROXIMATELY.find_iter(text);
+    let (Some(at), None) = (signs.next(), signs.next()) else { return None };
     let (exact, rounded) = (&text[..at.start()], &text[at.end()..]);
     let number = COMMAND.replace_all(exact.rsplit('=').next()?, "");
     let is_number = number.contains(|c: char| c.is_ascii_digit())
         && !number.contains(|c: char| c.is_alphabetic() && c != 'e' && c != 'i');
-    (is_number && level(exact) == 0 && rounded.contains(|c: char| c.is_ascii_digit()))
-        .then_some((exact, rounded))
+    // Nothing else is said behind it: `x = \sqrt{2} \approx 1.41, y = 3`.
+    let is_alone = rounded.contains(|c: char| c.is_ascii_digit()) && !rounded.contains(['=', ',', ';']);
+    (is_number && is_alone && level(exact) == 0).then_some((exact, rounded))
 }
 
 /// How many brackets are open at the end of a text.
