@@ -39,10 +39,8 @@ pub const QUESTIONS: [Question; 7] = [
     Question {
         asks: "Does loss show what a model has yet to learn?",
         answers: &[
-            &[
-                ("oracle-proxies/loss-tracks-ignorance-before", RANK),
-                ("a-2b/epistemic-follows-loss-smollm2-135m-gsm8k-attention", RANK),
-            ],
+            &[("oracle-proxies/loss-tracks-ignorance-before", RANK)],
+            &[("a-2b/epistemic-follows-loss-smollm2-135m-gsm8k-attention", RANK)],
             &[("a-2b/epistemic-correlates-smollm2-135m-gsm8k-attention", RANK)],
         ],
     },
@@ -91,7 +89,6 @@ pub const QUESTIONS: [Question; 7] = [
             &[("map/way-gains-accuracy", ACCURACY)],
             &[("map/way-gains-accuracy-own", ACCURACY)],
             &[("seam/bottom-over-top", ACCURACY)],
-            &[("seam/top-over-bottom", ACCURACY)],
             &[
                 ("study/weak-log-p", LIKENESS),
                 ("oracle/weak-minus-log-p", RIGHT),

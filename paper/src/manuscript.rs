@@ -11,7 +11,7 @@ use crate::provenance;
 use crate::read;
 use crate::recorded::Recorded;
 use crate::study::models;
-use crate::{Claim, Estimate, Made, Verdict, figures};
+use crate::{Claim, Estimate, Made, Verdict, figures, finetune};
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
@@ -31,15 +31,17 @@ pub fn write(folder: &Path) -> Result<PathBuf> {
     for made in &made {
         write_atomically(&folder.join(format!("{}.svg", made.about.id)), made.svg(&Theme::LIGHT))?;
     }
-    write_atomically(&folder.join("data.json"), serde_json::to_string_pretty(&data(&made))? + "\n")?;
+    write_atomically(&folder.join("data.json"), serde_json::to_string_pretty(&data(&made)?)? + "\n")?;
     write_atomically(&folder.join(STYLE), read(STYLE)?)?;
     write_atomically(&folder.join(PROSE), prose)?;
     Ok(folder.join(PROSE))
 }
 
 /// Numbers and texts, under the names by which the prose refers to them.
-fn data(made: &[Made]) -> Value {
+fn data(made: &[Made]) -> Result<Value> {
     let recorded = Recorded::default();
+    let primary: Vec<String> =
+        finetune::Plan::load()?.claims.iter().map(|claim| format!("study/{}", claim.id)).collect();
     let ledger = Ledger::new(made, &recorded);
     let claims: Map<String, Value> =
         ledger.claims().map(|claim| (claim.id.clone(), claim_data(claim))).collect();
@@ -58,13 +60,14 @@ fn data(made: &[Made]) -> Value {
         });
         (made.about.id.to_owned(), about)
     };
-    json!({
+    Ok(json!({
         "claims": claims,
+        "primary": primary,
         "figures": made.iter().map(figure).collect::<Map<String, Value>>(),
         "order": made.iter().map(|made| made.about.id).collect::<Vec<_>>(),
         "models": ledger.models().unwrap_or_default(),
         "kinds": ledger.kinds().iter().map(kind).collect::<Vec<_>>(),
-    })
+    }))
 }
 
 /// What the verdict table and the abstract say of one kind of evidence.

@@ -68,16 +68,27 @@ pub(crate) const PRIMARY: &str = "Each primary claim's difference in units of wh
                                   between the dashed lines. Mean over seeds with Student's 95 % interval, which is not \
                                   corrected; differences beyond ± 8 are drawn at the edge.";
 
-/// A plan's primary claims: each difference in units of what matters, above 0 where it is as claimed.
-pub(crate) fn primary(rows: &[Decided], claims: &[Declared]) -> Drawing {
-    let names: Vec<&str> = rows.iter().map(|row| row.claim.as_str()).collect();
+/// A plan's primary claims, and apart from them the exploratory ones.
+pub(crate) fn primary(rows: &[Decided], claims: &[Declared], exploratory: &[Declared]) -> Drawing {
+    let both = [("primary claims", claims), ("exploratory claims, not corrected", exploratory)];
+    let panels = both.into_iter().filter(|(_, claims)| !claims.is_empty());
+    Drawing::new(panels.map(|(title, claims)| differences(title, rows, claims)))
+        .columns(1)
+        .width(1040.0)
+        .panel_height(320.0)
+}
+
+/// Each claim's difference in units of what matters, above 0 where it is as claimed.
+fn differences(title: &str, rows: &[Decided], claims: &[Declared]) -> Panel {
+    let rows = rows.iter().filter(|row| claims.iter().any(|claim| claim.id == row.claim));
+    let names: Vec<&str> = rows.clone().map(|row| row.claim.as_str()).collect();
     let axis = Axis::linear("difference, in units of what matters").range(-EDGE, EDGE);
-    let panel = Panel::new("primary claims", Axis::categories("", names), axis)
+    let panel = Panel::new(title, Axis::categories("", names), axis)
         .with(Series::horizontal(0.0))
         .with(Series::horizontal(1.0).dashed())
         .with(Series::horizontal(-1.0).dashed());
     let (mut bars, mut points) = (Vec::new(), Vec::new());
-    for (row, place) in rows.iter().zip(0..) {
+    for (row, place) in rows.zip(0..) {
         let claim = claims.iter().find(|claim| claim.id == row.claim);
         if let Some((found, claim)) = row.estimate().zip(claim) {
             let sign = if claim.expected == Side::Above { 1.0 } else { -1.0 };
@@ -87,8 +98,7 @@ pub(crate) fn primary(rows: &[Decided], claims: &[Declared]) -> Drawing {
             points.push((f64::from(place), scaled(found.value)));
         }
     }
-    let panel = panel
+    panel
         .with(Series::error_bars(bars).ink(Ink::Category(0)))
-        .with(Series::points(points).ink(Ink::Category(0)));
-    Drawing::new([panel]).columns(1).width(1040.0).panel_height(320.0)
+        .with(Series::points(points).ink(Ink::Category(0)))
 }

@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 
 /// The recorded files as they were when this program was built.
 const EMBEDDED: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/recorded.rs"));
-const LEDGER: &str = "ledger.csv";
+/// The verdicts.
+pub(crate) const LEDGER: &str = "ledger.csv";
 
 /// One recorded verdict.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

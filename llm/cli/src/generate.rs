@@ -160,8 +160,10 @@ impl Arguments {
         let hashes: Vec<String> = prompts.iter().map(hash).collect();
         together.same("model", || loaded.checkpoint.hash())?;
         together.same("file of prompts", || &hashes)?;
+        let settings = self.settings(loaded)?;
+        together.same("adapter or setting", || &settings)?;
         let mut storing = if together.stores() {
-            let file = ReplyFile::open(out, &self.settings(loaded)?, &hashes, self.fresh)?;
+            let file = ReplyFile::open(out, &settings, &hashes, self.fresh)?;
             Some(Storing { file, replies: 0, tokens: 0 })
         } else {
             None

@@ -3,6 +3,7 @@
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use tokensieve_processes::Copies;
 
@@ -15,6 +16,10 @@ pub(super) const STOPPING: &str = "Stopping; the same command continues. Ctrl-C 
 /// Whether Ctrl-C was pressed, and what the first one prints where it stops in an orderly way.
 static ASKED: AtomicBool = AtomicBool::new(false);
 static NOTICE: OnceLock<&str> = OnceLock::new();
+
+/// When the first signal came. Signals closer together are one request: a terminal that closes sends one, and its shell another.
+static FIRST: OnceLock<Instant> = OnceLock::new();
+const ONE_REQUEST: Duration = Duration::from_millis(50);
 
 /// A flag that the first Ctrl-C sets, printing `notice`; the second Ctrl-C ends the program. `loss`: what is lost if the
 /// system does not allow a handler.
@@ -43,10 +48,12 @@ fn handle() -> Result<(), String> {
         };
         let handler = ctrlc::set_handler(|| {
             let Some(notice) = NOTICE.get() else { end(INTERRUPTED) };
-            if ASKED.swap(true, Ordering::Relaxed) {
+            let first = FIRST.get_or_init(Instant::now);
+            if !ASKED.swap(true, Ordering::Relaxed) {
+                tokensieve_base::status!("\n{notice}");
+            } else if first.elapsed() >= ONE_REQUEST {
                 end(INTERRUPTED);
             }
-            tokensieve_base::status!("\n{notice}");
         });
         if is_ignored {
             // As `nohup` asks: the crate would stop at the end of the terminal's session.

@@ -185,6 +185,7 @@ impl Arguments {
         let header = loaded.header(&self.settings, &self.data, self.reading.split.clone(), &set);
         together.same("model", || &header.model_sha256)?;
         together.same("data set", || &header.data_sha256)?;
+        together.same("adapter or setting", || &header)?;
         let writer = if together.stores() { Some(Writer::open(&self.out, &header)?) } else { None };
         let done = together.agreed(writer.as_ref().map(Writer::done).unwrap_or_default())?;
         let documents: Vec<&Document> = set.documents.iter().collect();

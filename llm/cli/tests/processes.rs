@@ -107,8 +107,11 @@ fn a_run_goes_on_with_another_number_of_processes() {
 }
 
 /// What a launcher would start: process `rank` of `size`.
-fn process(bench: &Bench, out: &str, arguments: &[&str], [rank, size]: [usize; 2], port: u16) -> Command {
-    let mut command = bench.command(out, arguments);
+fn process(bench: &Bench, out: &str, arguments: &[&str], places: [usize; 2], port: u16) -> Command {
+    launched(bench.command(out, arguments), places, port)
+}
+
+fn launched(mut command: Command, [rank, size]: [usize; 2], port: u16) -> Command {
     for (name, value) in
         [("RANK", rank), ("LOCAL_RANK", rank), ("WORLD_SIZE", size), ("LOCAL_WORLD_SIZE", size)]
     {
@@ -163,6 +166,29 @@ fn launchers_variables_make_one_run_whose_first_process_speaks() {
         said(&outputs[1])
     );
     alike(&bench, "one", "two");
+}
+
+#[test]
+fn one_that_replies_with_other_settings_is_named() {
+    let bench = Bench::new();
+    for arguments in [
+        &["generate", "rows.jsonl", "--out", "g.jsonl", "--limit", "2"][..],
+        &["evaluate", "--suite", "nll:rows.jsonl", "--out", "e.json"],
+        &["uncertainty", "rows.jsonl", "--out", "u.jsonl", "--passes", "2"],
+    ] {
+        let store = Store::keep("127.0.0.1", 0, Duration::from_secs(20)).unwrap();
+        let start = |rank: usize| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_tokensieve"));
+            command.args(arguments).args(["--model", "model", "--seed", ["1", "2"][rank]]);
+            command.current_dir(bench.path("")).stdout(Stdio::piped()).stderr(Stdio::piped());
+            let mut command = launched(command, [rank, 2], store.port());
+            command.env("TORCHELASTIC_USE_AGENT_STORE", "True").spawn().unwrap()
+        };
+        let outputs: Vec<Output> = [0, 1].map(start).into_iter().map(ends).collect();
+        let said: String = outputs.iter().map(said).collect();
+        assert!(outputs.iter().all(|output| !output.status.success()), "{said}");
+        assert!(said.contains("process 1 has another adapter or setting than process 0"), "{said}");
+    }
 }
 
 #[test]

@@ -294,6 +294,7 @@ fn fields(turn: &Map<String, Value>) -> Result<Map<String, Value>, String> {
                 fields.insert(key.to_owned(), Value::Array(calls.clone()));
             }
             ("tool_calls", Some(_)) => return Err("`tool_calls` must be a list of objects".to_owned()),
+            (_, Some(Value::String(text))) if text.is_empty() => {}
             (_, Some(Value::String(text))) => {
                 fields.insert(key.to_owned(), Value::String(text.clone()));
             }

@@ -9,7 +9,7 @@ use tch::{Kind, Tensor};
 use tokensieve_base::files::write_atomically;
 
 use crate::text::{BuiltTokenizer, Tokenizer, TokenizerSource};
-use crate::weights::safetensors::{INDEX, TEXT_FILES, WHOLE};
+use crate::weights::safetensors::{INDEX, OTHERS_TOKENIZER, TEXT_FILES, WHOLE};
 use crate::weights::save::{Planned, save_lazily};
 use crate::weights::{Checkpoint, new_folder};
 use crate::{Error, Result};
@@ -126,8 +126,7 @@ fn copy_or_write_config(checkpoint: &Checkpoint, folder: &Path, kind: Kind) -> R
             let key = if config.contains_key("dtype") { "dtype" } else { "torch_dtype" };
             config.insert(key.to_owned(), json!(dtype));
             write_json(&path, &Value::Object(config))?;
-            // Other programs read tokenizer.model.
-            let copied = TEXT_FILES.iter().chain(&["tokenizer.model"]);
+            let copied = TEXT_FILES.into_iter().chain([OTHERS_TOKENIZER]);
             for name in copied.filter(|name| source.join(name).is_file()) {
                 let to = folder.join(name);
                 fs::copy(source.join(name), &to).map_err(Error::io(&to))?;
@@ -279,6 +278,13 @@ mod tests {
         let read = Checkpoint::open(folder.path().to_str().unwrap()).unwrap();
         assert_eq!(read.names(), checkpoint.names());
         assert_eq!(read.config(), checkpoint.config());
+        // A single file beside them is newer: transformers, too, reads that one.
+        let whole = tempfile::tempdir().unwrap();
+        export(&checkpoint, whole.path(), kind, |name| Ok(checkpoint.tensor(name, kind)? * 2.0)).unwrap();
+        fs::copy(whole.path().join(WHOLE), folder.path().join(WHOLE)).unwrap();
+        let doubled = Checkpoint::open(folder.path().to_str().unwrap()).unwrap();
+        let name = &checkpoint.names()[0];
+        assert_eq!(doubled.tensor(name, kind).unwrap(), checkpoint.tensor(name, kind).unwrap() * 2.0);
         for name in checkpoint.names() {
             assert_eq!(read.tensor(&name, kind).unwrap(), checkpoint.tensor(&name, kind).unwrap(), "{name}");
         }

@@ -26,7 +26,7 @@ pub(super) static POWERS: Ablation = Ablation {
     title: "From −log p over −p to −p¹⁰ with a real model",
     source: "B, figure 6: the family (1 − p^α)/α",
     caption: "Gain over −log *p* (α = 0) in the answers to the task, by the power α of (1 − *p*^α)/α, for the strong domain \
-              with 30 % of the results wrong and for the weak one. At plain training's rate and step length. Mean over seeds \
+              with 30 % of the results wrong and for the weak one, whose answers count by their likeness to the right ones. At plain training's rate and step length. Mean over seeds \
               with Student's 95 % interval, paired.",
     axis: "α",
     curves: &[(
@@ -49,7 +49,7 @@ pub(super) static QUANTILES: Ablation = Ablation {
     source: "B, figure 5: thresholds by quantile",
     caption: "Gain over −log *p* on all tokens in the answers to the task, from −log *p* on the share of the tokens with the \
               largest, or with the least, probability before training, for the strong domain with 30 % of the results wrong \
-              and for the weak one. At plain training's rate and step length. Mean over seeds with Student's 95 % interval, \
+              and for the weak one, whose answers count by their likeness to the right ones. At plain training's rate and step length. Mean over seeds with Student's 95 % interval, \
               paired.",
     axis: "share of the tokens",
     curves: &[

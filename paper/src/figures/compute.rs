@@ -89,7 +89,7 @@ impl crate::Figure for Figure {
             caption: "Training on generated word problems. A: measured time per thousand tokens by phase, median \
                       over steps. B: the same relative to plain maximum likelihood, measured, and counted in \
                       floating-point operations for this model and for a model of 70B parameters.",
-            protocol: "Measured: seconds of each optimizer step of the runs of figures 3 and 5 on generated word \
+            protocol: "Measured: seconds of each optimizer step of a timed run of each way of training on generated word \
                        problems, divided by the tokens that the step reads. Counted: two operations per parameter \
                        and token forward and two backward (with LoRA the base weights have no gradient); the head \
                        works on response tokens only, 27 % of all tokens.\n\nSelecting tokens saves the head's \

@@ -162,7 +162,7 @@ impl crate::Figure for Figure {
 const MONOTONE: Declared<[Rated]> = Declared {
     id: "monotone",
     source: "A, appendix A and figure 10",
-    evidence: Evidence::Check,
+    evidence: Evidence::Paper,
     statement: "The median of BALD increases monotonically with the dropout rate.",
     test: "increase of the median from one rate to the next, in nats: of all increases the least, in value and in both ends of \
            the interval; 95 % interval: bootstrap over documents, upper ends corrected for their number (Bonferroni)",

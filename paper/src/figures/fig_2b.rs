@@ -53,7 +53,7 @@ impl crate::Figure for Figure {
                 "The paper compares five models. Here one model with dropout at different places stands in for them, \
                  except in the profile paper.",
                 "The paper names neither the kind of correlation nor its uncertainty. Spearman's decides the claims; \
-                 Pearson's is shown beside it. We take \"a good proxy\" to mean a correlation above one half.",
+                 Pearson's is shown beside it.",
             ],
             columns: Correlated::columns(),
         }

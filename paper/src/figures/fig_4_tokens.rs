@@ -20,9 +20,9 @@ impl crate::Figure for Figure {
             title: "One conversation's selected tokens as training goes on",
             source: "A, figure 4",
             caption: "A held-out conversation of the training corpus before and during masked training. Colours are \
-                      epistemic uncertainty (BALD), on one scale for all steps; frames mark the quarter of the \
-                      tokens with the largest loss, which training would select. The token viewer shows every \
-                      checkpoint and every quantity.",
+                      losses, on one scale for all steps; frames mark the quarter of the tokens with the largest loss, \
+                      which training would select. The token viewer shows every checkpoint and, where it is measured \
+                      (before and after training), epistemic uncertainty.",
             protocol: "The first seed's masked model of figure 4, before training, on its way and after it, scores \
                        held-out documents: losses without dropout; before and after training also uncertainties, by \
                        dropout at rate 0.1 on attention. The objective itself selects among their response tokens. The \
@@ -50,11 +50,11 @@ impl crate::Figure for Figure {
         let last = steps.len() - 1;
         let mut shown: Vec<usize> = (0..DRAWN).map(|part| part * last / (DRAWN - 1)).collect();
         shown.dedup();
-        let high = picture::strong_end(&all, Quantity::Epistemic);
+        let high = picture::strong_end(&all, Quantity::Loss);
         let blocks = shown.into_iter().map(|at| {
             let (step, rows) = &steps[at];
             let title = if *step == 0 { "before training".to_owned() } else { format!("after {step} steps") };
-            picture::block(&title, rows, Quantity::Epistemic, high, true)
+            picture::block(&title, rows, Quantity::Loss, high, true)
         });
         Ok(Drawing::new([]).words(blocks.collect::<Vec<_>>()).columns(2))
     }

@@ -76,9 +76,13 @@ impl crate::Figure for Figure {
 
 /// The panel that two measures span.
 fn empty(home: &SeedMean, away: &SeedMean) -> Panel {
-    let across = Axis::linear(&format!("in distribution: {}", words(home)));
-    let across = if home.measure == Quantity::Right { across.percent() } else { across };
-    let up = Axis::linear(&format!("out of it: {}, nats", words(away)));
+    let across = format!("gain in distribution: {}", words(home));
+    let across = if home.measure == Quantity::Right {
+        Axis::linear(&across).percent()
+    } else {
+        Axis::linear(&format!("{across}, nats per token"))
+    };
+    let up = Axis::linear(&format!("gain out of it: {}, nats per token", words(away)));
     Panel::new(&format!("trained on {}", home.data), across, up)
         .with(Series::horizontal(0.0))
         .with(Series::vertical(0.0))

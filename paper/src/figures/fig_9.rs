@@ -150,7 +150,7 @@ impl crate::Figure for Figure {
 const WIDER: Declared<Bin> = Declared {
     id: "token-spread",
     source: "A, appendix A and figure 9",
-    evidence: Evidence::Check,
+    evidence: Evidence::Paper,
     statement: "The losses of tokens vary much more than the mean losses of documents.",
     test: "standard deviation of token losses divided by that of documents' mean losses; 95 % interval: bootstrap over \
            documents, never narrower than Student's",

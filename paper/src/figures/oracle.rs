@@ -14,11 +14,10 @@ pub(super) struct Figure;
 const ID: &str = "oracle";
 
 /// Claims that another figure tests with real models or in a toy, and what that figure calls them.
-const SAME: [(&str, &str); 6] = [
-    ("loss-tracks-ignorance", "a-2b/epistemic-follows-loss"),
+const SAME: [(&str, &str); 5] = [
     ("masked-lowers-kl", "a-3/loss-gains"),
     ("distillation-keeps-the-former", "a-5/distillation-helps-out"),
-    ("curriculum-is-due-to-masking", "a-4/structure-falls"),
+    ("curriculum-is-due-to-masking", "a-4/due-to-masking"),
     ("strong-and-noisy-minus-p", "b-continuum/strong-noise-30-own"),
     ("weak-minus-log-p", "b-continuum/weak-noise-0-own"),
 ];
@@ -60,7 +59,7 @@ impl crate::Figure for Figure {
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
-        Ok(primary(&table.rows::<Decided>()?, &Plan::load()?.claims))
+        Ok(primary(&table.rows::<Decided>()?, &Plan::load()?.claims, &[]))
     }
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {

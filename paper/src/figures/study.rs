@@ -39,7 +39,7 @@ impl crate::Figure for Figure {
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
         let plan = Plan::load()?;
-        Ok(primary(&table.rows::<Decided>()?, &[plan.claims.as_slice(), &plan.beside()].concat()))
+        Ok(primary(&table.rows::<Decided>()?, &plan.claims, &plan.beside()))
     }
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {

@@ -51,7 +51,7 @@ impl Comparison {
         for (name, data) in &plan.data {
             let of_data: Vec<&SeedMean> =
                 rows.iter().filter(|row| row.data == *name && self.is_of(row)).collect();
-            for (set, of) in self.measures(data) {
+            for (set, of) in self.measures(&plan, data) {
                 if let Some(row) = of_data.iter().find(|row| row.set == set && row.measure == of) {
                     claims.push(self.decided(figure, row, data));
                 }
@@ -64,10 +64,12 @@ impl Comparison {
         row.arm == self.arm && row.versus.as_deref() == Some(self.versus) && row.minus.is_none()
     }
 
-    fn measures(&self, data: &Data) -> Vec<(String, Quantity)> {
+    fn measures(&self, plan: &Plan, data: &Data) -> Vec<(String, Quantity)> {
         match self.place {
             Place::Home => {
-                let tasks = data.tasks.iter().map(|task| (task.clone(), Quantity::Right));
+                // The first task is what decides about the data.
+                let of = std::iter::once(plan.answers(data)).chain(std::iter::repeat(Quantity::Right));
+                let tasks = data.tasks.iter().cloned().zip(of);
                 tasks.chain([(TEST.to_owned(), Quantity::Fitted)]).collect()
             }
             Place::Away => data.former.iter().map(|former| (former.clone(), Quantity::Fitted)).collect(),
@@ -82,6 +84,9 @@ impl Comparison {
                 ("answers-sampled".to_owned(), "right answers of sampled replies".to_owned())
             }
             (Quantity::Right, _) => ("answers".to_owned(), measured(&row.set).to_owned()),
+            (Quantity::Likeness, _) => {
+                ("answers".to_owned(), "likeness of answers to the right ones".to_owned())
+            }
             (_, Place::Home) => ("loss".to_owned(), "held-out loss at the fitted temperature".to_owned()),
             (_, Place::Away) => (format!("loss-{}", row.set), format!("the same loss on {}", row.set)),
         };

@@ -9,12 +9,14 @@ use crate::cache::write_atomically;
 use crate::checkout::{self, git};
 use crate::ledger::{effect, range};
 use crate::provenance::Provenance;
+use crate::recorded::{LEDGER, RecordedVerdict};
+use crate::table::from_csv;
 use crate::{Claim, Entry, Made, Table, engine};
 use anyhow::{Context as _, Result};
 use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior, context};
 use serde::Serialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -54,12 +56,21 @@ struct ClaimMoved {
     verdict: bool,
 }
 
-/// The tables that moved since a commit, in the order of the figures.
-pub fn since(base: &str, entries: &[Entry]) -> Result<Vec<Moved>> {
+/// All that moved since a commit.
+#[derive(Debug, Default)]
+pub struct Since {
+    /// The tables, in the order of the figures.
+    tables: Vec<Moved>,
+    /// Recorded verdicts that are not what they were though their table is, or that came or went with a claim.
+    verdicts: Vec<ClaimMoved>,
+}
+
+/// What moved since a commit.
+pub fn since(base: &str, entries: &[Entry]) -> Result<Since> {
     let root = &checkout::needed()?;
     git(root, &["rev-parse", "--verify", "--quiet", "--end-of-options", &format!("{base}^{{commit}}")])
         .with_context(|| format!("{base:?} names no commit of {}", root.display()))?;
-    let mut all = Vec::new();
+    let mut tables = Vec::new();
     for entry in entries {
         for (kind, folder, before_id, after_id) in TABLES {
             let id = entry.figure.about().id;
@@ -72,10 +83,39 @@ pub fn since(base: &str, entries: &[Entry]) -> Result<Vec<Moved>> {
             let read = |text: &Option<String>| {
                 text.as_deref().map(Table::from_csv).transpose().with_context(|| file.clone())
             };
-            all.push(moved(entry, kind, &file, read(&then)?.as_ref(), read(&now)?.as_ref()));
+            tables.push(moved(entry, kind, &file, read(&then)?.as_ref(), read(&now)?.as_ref()));
         }
     }
-    Ok(all)
+    let file = format!("{}/{LEDGER}", checkout::RECORDED);
+    let then = git(root, &["show", &format!("{base}:{file}")]).unwrap_or_default();
+    let now = fs::read_to_string(root.join(&file)).unwrap_or_default();
+    let mut verdicts = verdicts(&then, &now).context(file)?;
+    let shown: BTreeSet<&String> =
+        tables.iter().flat_map(|moved| &moved.claims).map(|claim| &claim.id).collect();
+    verdicts.retain(|claim| !shown.contains(&claim.id));
+    Ok(Since { tables, verdicts })
+}
+
+/// The verdicts that differ between two ledgers.
+fn verdicts(then: &str, now: &str) -> Result<Vec<ClaimMoved>> {
+    let read = |text: &str| -> Result<BTreeMap<String, RecordedVerdict>> {
+        let all: Vec<RecordedVerdict> = from_csv(text)?;
+        Ok(all.into_iter().map(|verdict| (verdict.id.clone(), verdict)).collect())
+    };
+    let (then, now) = (read(then)?, read(now)?);
+    let ids: BTreeSet<&String> = then.keys().chain(now.keys()).collect();
+    let name = |verdict: Option<&RecordedVerdict>| verdict.map(|verdict| verdict.verdict.clone());
+    let changed = |id: &String| {
+        let (before, now) = (name(then.get(id)), name(now.get(id)));
+        let text = |name: &Option<String>| name.clone().unwrap_or_else(|| "–".to_owned());
+        (before != now).then(|| ClaimMoved {
+            id: id.clone(),
+            before: text(&before),
+            now: text(&now),
+            verdict: true,
+        })
+    };
+    Ok(ids.into_iter().filter_map(changed).collect())
 }
 
 fn moved(entry: &Entry, kind: &'static str, file: &str, then: Option<&Table>, now: Option<&Table>) -> Moved {
@@ -137,12 +177,12 @@ fn address(svg: &str) -> String {
 }
 
 /// What moved, for a comment on a pull request.
-pub fn markdown(base: &str, all: &[Moved]) -> String {
-    if all.is_empty() {
-        return format!("No figure's numbers moved since `{base}`.\n");
-    }
-    let mut text = format!("Tables that moved since `{base}`: {}.\n", all.len());
-    for Moved { id, title, kind, moves, claims, .. } in all {
+pub fn markdown(base: &str, all: &Since) -> String {
+    let mut text = match all.tables.len() {
+        0 => format!("No figure's numbers moved since `{base}`.\n"),
+        n => format!("Tables that moved since `{base}`: {n}.\n"),
+    };
+    for Moved { id, title, kind, moves, claims, .. } in &all.tables {
         let _ = write!(text, "\n**{id}** ({kind}): {title}. {}\n", moves.summary);
         if !moves.largest.is_empty() {
             text += "\n| row | column | before | now |\n|---|---|--:|--:|\n";
@@ -154,26 +194,39 @@ pub fn markdown(base: &str, all: &[Moved]) -> String {
                 );
             }
         }
-        let verdicts: Vec<&ClaimMoved> = claims.iter().filter(|claim| claim.verdict).collect();
-        if !verdicts.is_empty() {
+        text += &of_claims(claims.iter().filter(|claim| claim.verdict));
+    }
+    if !all.verdicts.is_empty() {
+        let _ = write!(text, "\nVerdicts that changed though their table did not: {}.\n", all.verdicts.len());
+        text += &of_claims(all.verdicts.iter());
+    }
+    text
+}
+
+/// A table of claims; empty if there are none.
+fn of_claims<'c>(claims: impl Iterator<Item = &'c ClaimMoved>) -> String {
+    let mut text = String::new();
+    for ClaimMoved { id, before, now, .. } in claims {
+        if text.is_empty() {
             text += "\n| claim | before | now |\n|---|---|---|\n";
-            for ClaimMoved { id, before, now, .. } in verdicts {
-                let _ = writeln!(text, "| {id} | {before} | {now} |");
-            }
         }
+        let _ = writeln!(text, "| {id} | {before} | {now} |");
     }
     text
 }
 
 /// Writes one page with both drawings of every table side by side; returns its path.
-pub fn write(base: &str, all: &[Moved], folder: &Path) -> Result<PathBuf> {
+pub fn write(base: &str, all: &Since, folder: &Path) -> Result<PathBuf> {
     let mut templates = Environment::new();
     templates.set_undefined_behavior(UndefinedBehavior::Strict);
     templates.add_template("moved.html", include_str!("moved.html"))?;
-    let drawings: Vec<&[Option<String>; 2]> = all.iter().map(|moved| &moved.drawings).collect();
-    let page = templates
-        .get_template("moved.html")?
-        .render(context! { base, all => Serde(all), drawings => Serde(&drawings) })?;
+    let drawings: Vec<&[Option<String>; 2]> = all.tables.iter().map(|moved| &moved.drawings).collect();
+    let page = templates.get_template("moved.html")?.render(context! {
+        base,
+        all => Serde(&all.tables),
+        drawings => Serde(&drawings),
+        verdicts => Serde(&all.verdicts),
+    })?;
     let path = folder.join("index.html");
     write_atomically(&path, page)?;
     Ok(path)
@@ -203,11 +256,28 @@ mod tests {
 
         let scratch = tempfile::tempdir()?;
         let folder = scratch.path();
-        let all = [other, new];
+        let all = Since { tables: vec![other, new], verdicts: verdicts("", "")? };
         let page = fs::read_to_string(write("main", &all, folder)?)?;
         assert_eq!(page.matches("data:image/svg+xml").count(), 3);
         assert!(markdown("main", &all).contains("**a-2c** (recorded)"));
-        assert_eq!(markdown("main", &[]), "No figure's numbers moved since `main`.\n");
+        assert_eq!(markdown("main", &Since::default()), "No figure's numbers moved since `main`.\n");
+        Ok(())
+    }
+
+    #[test]
+    fn a_verdict_may_change_where_no_number_does() -> Result<()> {
+        let ledger = |rows: &str| format!("id,verdict,effect,low,high,n\n{rows}");
+        let then = ledger("a/x,holds,1,0,2,3\na/y,holds,1,0,2,3\na/z,undecided,1,0,2,3\n");
+        let now = ledger("a/x,does not hold,1,0,2,3\na/y,holds,1.5,1,2,3\na/new,holds,1,0,2,3\n");
+        let all = Since { tables: Vec::new(), verdicts: verdicts(&then, &now)? };
+        let text = markdown("main", &all);
+        for line in ["| a/x | holds | does not hold |", "| a/z | undecided | – |", "| a/new | – | holds |"]
+        {
+            assert!(text.contains(line), "{text}");
+        }
+        assert!(!text.contains("a/y"), "{text}");
+        let scratch = tempfile::tempdir()?;
+        assert!(fs::read_to_string(write("main", &all, scratch.path())?)?.contains("<td>a/z</td>"));
         Ok(())
     }
 

@@ -102,6 +102,9 @@ fn the_template_is_told_of_tools_and_what_it_ignores_is_a_bad_row() {
     // What only says who or which may be left out.
     let named = row("", r#""content": "A", "name": "f", "tool_call_id": "1""#);
     assert_eq!(load(&sandbox.source(named), &telling).unwrap().documents.len(), 1);
+    // As a table has where only some turns are thought over.
+    let empty = row("", r#""content": "A", "reasoning_content": "", "name": """#);
+    assert_eq!(load(&sandbox.source(empty), tokenizer()).unwrap().documents.len(), 1);
     let tools = format!(r#", "tools": [{tool}]"#);
     assert!(
         ignored(tokenizer(), &tools, r#""content": "A""#)

@@ -45,6 +45,10 @@ pub fn evaluate(
     let suite = settings.suite.iter().map(open).collect::<Result<Vec<_>>>()?;
     check(&suite, settings)?;
     together.same("model", || checkpoint.hash())?;
+    let mut shared = answer_settings(settings, (&checkpoint, &tokenizer))?;
+    // Each process may have a GPU of its own.
+    shared.remove("device");
+    together.same("adapter or setting", || (&shared, &settings.suite, settings.limit, settings.seed))?;
     let mut answers =
         if together.stores() { open_answers(&suite, settings, (&checkpoint, &tokenizer))? } else { None };
     let mut model = Model::load(&checkpoint, settings.precision, settings.device)?;

@@ -62,8 +62,10 @@ impl Template {
     }
 
     fn add(&mut self, name: &'static str, source: &str) -> Result<(), String> {
+        // As Jinja reads its sources.
+        let source = source.replace("\r\n", "\n").replace('\r', "\n");
         self.environment
-            .add_template_owned(name, without_generation_tags(source))
+            .add_template_owned(name, without_generation_tags(&source))
             .map_err(|error| format!("the chat template cannot be read: {}", describe(&error)))
     }
 
@@ -132,6 +134,11 @@ impl Template {
         let text = |messages: &[Value], tools: &[serde_json::Value]| {
             self.render_named(name, messages.to_vec(), tools, false)
         };
+        let reads = |message: &Message| READ_BY_MODEL.iter().any(|key| message.fields.contains_key(*key));
+        if !tools.is_empty() || messages.iter().any(reads) {
+            // What it refuses, it does not ignore.
+            text(&whole, tools)?;
+        }
         if !tools.is_empty() && text(&whole, tools) == text(&whole, &[]) {
             return Err(
                 "the chat template ignores `tools`; remove them, or use a model whose template has them"

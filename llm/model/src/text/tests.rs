@@ -100,6 +100,20 @@ fn trained(tokenizer: &Tokenizer, document: &Document) -> Vec<String> {
 }
 
 #[test]
+fn line_breaks_of_other_systems_are_line_breaks() {
+    let rendered = |source: &str| {
+        let template = Template::new(source, std::iter::empty(), MOMENT).unwrap();
+        template.render(&turns(&["One\r\n", "Two"]), &[], false).unwrap()
+    };
+    let source = "{% for m in messages %}\n{{ m.role }}\n\n{{ m.content }}\n{% endfor %}";
+    let wanted = rendered(source);
+    assert_eq!(wanted, "user\n\nOne\r\n\nassistant\n\nTwo\n");
+    for other in ["\r\n", "\r"] {
+        assert_eq!(rendered(&source.replace('\n', other)), wanted);
+    }
+}
+
+#[test]
 fn templates_are_rendered_as_transformers_renders_them() {
     let expected = expected();
     for family in expected["families"].as_array().unwrap() {
@@ -226,6 +240,22 @@ fn calls_and_thinking_are_trained_on_as_the_template_writes_them() {
     let found: Vec<String> = documents.iter().flat_map(|document| trained(qwen, document)).collect();
     let thought = |thought: &str, said: &str| format!("<think>\n{thought}\n</think>\n\n{said}<|im_end|>");
     assert_eq!(found, [thought("hm", "Two"), thought("ah", "Four")]);
+}
+
+/// As Phi-3's special tokens do.
+#[test]
+fn a_special_token_that_takes_in_the_blanks_behind_it_is_not_learnt() {
+    let mut inner = tokenizers::Tokenizer::from_file(fixtures().join("tokenizer/tokenizer.json")).unwrap();
+    let tokens = ["<|user|>", "<|assistant|>", "<|end|>"];
+    inner.add_special_tokens(tokens.map(|token| AddedToken::from(token, true).rstrip(true))).unwrap();
+    let template = "{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}<|end|>\n{% endfor %}\
+                    {% if add_generation_prompt %}<|assistant|>\n{% endif %}";
+    let extras = Extras { template: Some(template.to_owned()), ..Extras::default() };
+    let phi = Tokenizer::new(inner, extras, "fixture").unwrap();
+    for answer in ["Two", " Two", "\n Two"] {
+        let chat = Conversation::chat(turns(&["One", answer]));
+        assert_eq!(trained(&phi, &phi.document(&chat, 0).unwrap()), ["Two<|end|>"], "{answer:?}");
+    }
 }
 
 #[test]
@@ -449,6 +479,10 @@ fn a_template_named_tool_use_writes_conversations_with_tools_and_no_others() {
 
     let error = open(&template("T", ""), None).chat_prompt(&messages[..1], &tools).unwrap_err().to_string();
     assert!(error.contains("the chat template ignores `tools`"), "{error}");
+    // What it refuses, it does not ignore.
+    let strict = open("{{ raise_exception('one call only') }}", None);
+    let error = strict.chat_prompt(&messages[..1], &tools).unwrap_err().to_string();
+    assert!(error.contains("one call only"), "{error}");
     let broken = open("{% if %}", None);
     assert_eq!(broken.render(&messages, &[], false).unwrap(), format!("{user}{assistant}"));
     let error = broken.render(&messages, &tools, false).unwrap_err().to_string();

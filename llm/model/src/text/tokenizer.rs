@@ -173,10 +173,16 @@ impl Tokenizer {
         })
     }
 
-    /// The tokens of a text, and the byte range of each.
+    /// The tokens of a text, and the byte range of each. Blanks that a special token takes in beside it are not its own.
     pub(super) fn encode_with_places(&self, text: &str) -> Result<(Vec<u32>, Vec<Range<usize>>), String> {
         let encoding = self.inner.encode(text, false).map_err(|error| self.explain(text, &error))?;
-        let places = encoding.get_offsets().iter().map(|(start, end)| *start..*end).collect();
+        let added = self.inner.get_added_vocabulary().get_added_tokens_decoder();
+        let own = |(id, (start, end)): (&u32, &(usize, usize))| {
+            let special = added.get(id).filter(|token| token.special).map(|token| token.content.as_str());
+            let within = special.and_then(|own| Some((text.get(*start..*end)?.find(own)?, own.len())));
+            within.map_or(*start..*end, |(at, length)| start + at..start + at + length)
+        };
+        let places = encoding.get_ids().iter().zip(encoding.get_offsets()).map(own).collect();
         Ok((encoding.get_ids().to_vec(), places))
     }
 

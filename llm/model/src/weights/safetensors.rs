@@ -35,6 +35,9 @@ pub(crate) const TEXT_FILES: [&str; 9] = [
     "merges.txt",
 ];
 
+/// The vocabulary in a format that other programs read.
+pub(crate) const OTHERS_TOKENIZER: &str = "tokenizer.model";
+
 /// Bytes of the largest configuration or index (choice: those of today have a million).
 pub(crate) const LARGEST_JSON: u64 = 64 << 20;
 
@@ -65,7 +68,7 @@ struct Index {
 /// counts too: opening it says what is wrong.
 pub(crate) fn is_complete(folder: &Path) -> bool {
     let index = folder.join(INDEX);
-    if !index.is_file() {
+    if folder.join(WHOLE).is_file() || !index.is_file() {
         return folder.join(WHOLE).is_file();
     }
     let list: Option<Index> =
@@ -74,14 +77,14 @@ pub(crate) fn is_complete(folder: &Path) -> bool {
 }
 
 impl Shards {
-    /// Opens a folder's model.safetensors, or the files that its index lists.
+    /// Opens a folder's model.safetensors, or the files that its index lists. An index beside model.safetensors is that of
+    /// former files, or lists this one alone: transformers does not read it either.
     pub(crate) fn open(folder: &Path) -> Result<Self> {
-        let index = folder.join(INDEX);
-        if !index.is_file() {
-            let path = folder.join(WHOLE);
-            if !path.is_file() {
-                return Err(Error::file(folder, format!("has neither {WHOLE} nor {INDEX}")));
-            }
+        let (index, path) = (folder.join(INDEX), folder.join(WHOLE));
+        if !path.is_file() && !index.is_file() {
+            return Err(Error::file(folder, format!("has neither {WHOLE} nor {INDEX}")));
+        }
+        if path.is_file() {
             let shard = Shard::open(&path)?;
             let file_of = shard.header.tensors().into_keys().map(|name| (name, 0)).collect();
             return Ok(Self { folder: folder.to_owned(), files: vec![shard], file_of });

@@ -217,6 +217,9 @@ struct RowGradient<'a, S, N> {
     cap: f32,
 }
 
+/// Below it a probability may be the lanes' smallest and stand for less.
+const NOTHING: f64 = 1e-30;
+
 impl<S: Simd, N: Number> RowGradient<'_, S, N> {
     /// Writes the gradient and returns −Σ q log p, or KL(p ‖ q) where that is lowered, 0 without a q.
     fn write(&self, task: &Task, tail: &Tail, reverse: bool, out: &mut [N]) -> f64 {
@@ -276,11 +279,17 @@ impl<S: Simd, N: Number> RowGradient<'_, S, N> {
             }
             let logits: Vec<f64> =
                 ids.iter().map(|id| f64::from(capped(out[*id as usize].widen(), self.cap))).collect();
-            let outside = outside(self.simd, self.cap, ids, out, task.log_sum_exp);
-            let q_outside = f64::from(top.tail(task.row));
-            let scale = a + b - b * q_outside / outside.max(f64::from(f32::MIN_POSITIVE));
-            row::gradient(self.simd, None, None, out, &self.mix(task, scale));
             let p_label = (-task.loss).exp();
+            let rounded = f64::from(capped(out[label].widen(), self.cap)) - task.log_sum_exp;
+            let mut outside = outside(self.simd, self.cap, ids, out, task.log_sum_exp);
+            if !ids.contains(&task.label) {
+                outside += p_label - rounded.exp();
+            }
+            let q_outside = f64::from(top.tail(task.row));
+            // Where all of them together have no probability in f32, the exponentials of none are their shares of it.
+            let shares = if outside < NOTHING { 0.0 } else { q_outside / outside };
+            let scale = a + b - b * shares;
+            row::gradient(self.simd, None, None, out, &self.mix(task, scale));
             let at_label = self.slope(task.log_sum_exp - task.loss);
             out[label] = N::nearest(((scale * p_label - a) * at_label) as f32);
             let log = |p: f64| p.max(f64::MIN_POSITIVE).ln();
@@ -302,10 +311,13 @@ impl<S: Simd, N: Number> RowGradient<'_, S, N> {
             let (a, b, label) = (task.label_weight, task.reference_weight, task.label as usize);
             let from = self.from.unwrap_or(&*out);
             let log_q = self.other.map_or(-(out.len() as f64).ln(), |other| other.log_probability(label));
-            let term = |log_p: f64| log_p.exp() * (log_p - log_q);
+            let term = |log_p: f64, log_q: f64| log_p.exp() * (log_p - log_q);
             let rounded = f64::from(capped(from[label].widen(), self.cap)) - task.log_sum_exp;
+            // The row's sum takes q, too, as it stands in the row.
+            let in_row = self.other.map_or(log_q, |other| f64::from(other.one(label)));
             let ratio = Ratio { log_sum_exp: task.log_sum_exp as f32, cap: self.cap, other: self.other };
-            let divergence = ratio.divergence(self.simd, from) - term(rounded) + term(-task.loss);
+            let divergence =
+                ratio.divergence(self.simd, from) - term(rounded, in_row) + term(-task.loss, log_q);
             ratio.gradient(self.simd, self.from, out, (a - b * divergence) as f32, b as f32);
             let exact = (-task.loss).exp() * (a + b * (-task.loss - log_q - divergence)) - a;
             out[label] = N::nearest((exact * self.slope(task.log_sum_exp - task.loss)) as f32);

@@ -1,5 +1,6 @@
 //! The head's kernels against libtorch's operators.
 
+mod label;
 mod tails;
 
 use tch::{Kind, Tensor};

@@ -26,10 +26,13 @@ use tokensieve_data::{Progress, download, sha256_of};
 use crate::Error;
 use crate::Result;
 use crate::error::MODEL;
-use crate::weights::safetensors::{INDEX, TEXT_FILES, WHOLE, is_complete};
+use crate::weights::safetensors::{INDEX, OTHERS_TOKENIZER, TEXT_FILES, WHOLE, is_complete};
 
 /// Timeout for a connection, and for the beginning of a response (choice).
 const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How many redirections are followed.
+const REDIRECTS: u32 = 10;
 
 /// `organisation/name`, with `@revision` for other than the newest one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,15 +186,27 @@ impl Hub {
 
     /// The hash of the file's content: SHA-256 for large files, git's hash for others.
     fn etag(&self, address: &str) -> Result<String, String> {
-        let request = Self::agent(0).head(address);
-        let response = self.authorised(request).call().map_err(|error| error.to_string())?;
-        if response.status().is_client_error() || response.status().is_server_error() {
-            return Err(refusal(response.status().as_u16()));
+        let mut address = address.to_owned();
+        for _ in 0..REDIRECTS {
+            let request = Self::agent(0).head(&address);
+            let response = self.authorised(request).call().map_err(|error| error.to_string())?;
+            if response.status().is_client_error() || response.status().is_server_error() {
+                return Err(refusal(response.status().as_u16()));
+            }
+            let text = |name: &str| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
+            if let Some(etag) = text("x-linked-etag").or(text("etag")) {
+                let etag = etag.trim_start_matches("W/").trim_matches('"').to_owned();
+                return if is_hash(&etag) {
+                    Ok(etag)
+                } else {
+                    Err(format!("the etag `{etag}` is not a hash"))
+                };
+            }
+            // A mirror may send on to another path. Another host is where the content lies, and says less of it.
+            let Some(next) = text("location").and_then(|to| within_host(&address, &to)) else { break };
+            address = next;
         }
-        let text = |name: &str| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
-        let etag = text("x-linked-etag").or(text("etag")).ok_or("the server gives no etag")?;
-        let etag = etag.trim_start_matches("W/").trim_matches('"').to_owned();
-        if is_hash(&etag) { Ok(etag) } else { Err(format!("the etag `{etag}` is not a hash")) }
+        Err("the server gives no etag".to_owned())
     }
 
     fn download_blob(&self, address: &str, blob: &Path, etag: &str, file: &str) -> Result<(), String> {
@@ -212,7 +227,7 @@ impl Hub {
     }
 
     fn get(&self, address: &str, from: Option<u64>) -> Result<Response<Body>, Failure> {
-        let mut request = self.authorised(Self::agent(10).get(address));
+        let mut request = self.authorised(Self::agent(REDIRECTS).get(address));
         if let Some(from) = from {
             request = request.header(header::RANGE, format!("bytes={from}-"));
         }
@@ -246,6 +261,16 @@ impl Hub {
     }
 }
 
+/// The address that a redirection leads to, if that is on the same server.
+fn within_host(from: &str, to: &str) -> Option<String> {
+    let (scheme, rest) = from.split_once("://")?;
+    let server = format!("{scheme}://{}", rest.split('/').next()?);
+    if to.starts_with('/') && !to.starts_with("//") {
+        return Some(server + to);
+    }
+    to.strip_prefix(&server)?.starts_with('/').then(|| to.to_owned())
+}
+
 /// Why a request failed.
 enum Failure {
     Unreachable(String),
@@ -274,16 +299,19 @@ fn wanted(revision: &Revision) -> Result<Vec<&str>, String> {
     let names = || revision.siblings.iter().map(|sibling| sibling.rfilename.as_str());
     let is_part =
         |name: &str| name.starts_with("model-") && name.ends_with(".safetensors") && !name.contains('/');
-    let weights: Vec<&str> = if names().any(|name| name == INDEX) {
+    let weights: Vec<&str> = if names().any(|name| name == WHOLE) {
+        vec![WHOLE]
+    } else if names().any(|name| name == INDEX) {
         names().filter(|name| *name == INDEX || is_part(name)).collect()
     } else {
-        names().filter(|name| *name == WHOLE).collect()
+        Vec::new()
     };
     if weights.is_empty() {
         return Err(format!("has neither {WHOLE} nor {INDEX}; other formats of weights are not supported"));
     }
-    // The weights come last, so that errors in the small files show early.
-    let texts = names().filter(|name| *name == "config.json" || TEXT_FILES.contains(name));
+    // The weights come last, so that errors in the small files show early. What other programs read is for copies.
+    let texts =
+        names().filter(|name| ["config.json", OTHERS_TOKENIZER].contains(name) || TEXT_FILES.contains(name));
     Ok(texts.chain(weights).collect())
 }
 

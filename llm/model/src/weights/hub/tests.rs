@@ -58,6 +58,9 @@ fn files() -> HashMap<&'static str, Vec<u8>> {
         ("model.safetensors", read("model.safetensors")),
         ("chat_template.json", br#"{"chat_template": "of its own"}"#.to_vec()),
         ("pytorch_model.bin", b"never fetched".to_vec()),
+        // Some programs write an index of a single file.
+        ("model.safetensors.index.json", b"never fetched".to_vec()),
+        ("tokenizer.model", b"for llama.cpp".to_vec()),
         ("original/consolidated.safetensors", b"never fetched".to_vec()),
     ])
 }
@@ -83,8 +86,12 @@ fn a_model_is_fetched_once_and_found_again_without_the_server() {
     );
     assert_eq!(fs::read_to_string(cache.path().join("models--org--tiny/refs/main")).unwrap(), COMMIT);
     assert!(server.requests().iter().any(|request| request.range_start() == Some(1000)));
-    assert!(snapshot.join("chat_template.json").is_file());
-    let is_wanted = |path: &str| !path.contains("pytorch_model") && !path.contains("original");
+    for text in ["chat_template.json", "tokenizer.model"] {
+        assert!(snapshot.join(text).is_file());
+    }
+    let is_wanted = |path: &str| {
+        !["pytorch_model", "original", "index.json"].iter().any(|unwanted| path.contains(unwanted))
+    };
     assert!(server.requests().iter().all(|request| is_wanted(&request.path)));
     crate::weights::Checkpoint::open(snapshot.to_str().unwrap()).unwrap();
 
@@ -129,6 +136,30 @@ fn several_that_ask_at_once_download_once() {
     });
     assert!(snapshots.iter().all(|snapshot| is_complete(snapshot)));
     assert_eq!(bodies.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn a_mirror_may_send_on_to_another_path_of_its_own() {
+    let files = files();
+    let server = Server::start(move |_, request| {
+        if let Some(path) = request.path.strip_prefix("/mirror") {
+            let there = request.path.contains("/resolve/") && !request.path.contains("/there/");
+            if there {
+                let moved = Answer::status("307 Temporary Redirect");
+                return moved.with_header(&format!("location: /mirror/there{path}"));
+            }
+            let path = path.strip_prefix("/there").unwrap_or(path).to_owned();
+            return answer(&Request { path, ..request.clone() }, &files, false);
+        }
+        Answer::status("404 Not Found")
+    });
+    let cache = tempfile::tempdir().unwrap();
+    let hub = Hub { endpoint: format!("{}/mirror", server.address), ..hub(&server, cache.path(), None) };
+    assert!(hub.fetch("org/tiny").unwrap().join("model.safetensors").is_file());
+    assert_eq!(within_host("https://a.b/c", "https://a.b/d").as_deref(), Some("https://a.b/d"));
+    for elsewhere in ["https://a.b.c/d", "http://a.b/d", "//c/d", "d"] {
+        assert_eq!(within_host("https://a.b/c", elsewhere), None, "{elsewhere}");
+    }
 }
 
 #[test]
