@@ -19,7 +19,7 @@ static NOTICE: OnceLock<&str> = OnceLock::new();
 
 /// When the first signal came. Signals closer together are one request: a terminal that closes sends one, and its shell another.
 static FIRST: OnceLock<Instant> = OnceLock::new();
-const ONE_REQUEST: Duration = Duration::from_millis(50);
+const ONE_REQUEST: Duration = Duration::from_millis(20);
 
 /// A flag that the first Ctrl-C sets, printing `notice`; the second Ctrl-C ends the program. `loss`: what is lost if the
 /// system does not allow a handler.

@@ -71,7 +71,8 @@ fn a_second_ctrl_c_ends_at_once() {
         for _ in 0..2 {
             // SAFETY: a signal to a child of ours that has not been waited for.
             unsafe { libc::kill(child.id() as i32, libc::SIGINT) };
-            sleep(Duration::from_millis(3 + attempt));
+            // What comes sooner is the same request.
+            sleep(Duration::from_millis(25 + attempt));
         }
         let output = child.wait_with_output().unwrap();
         let text = said(&output);

@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn equal_colours_are_equal_values_throughout_a_figure() -> Result<()> {
-        for (id, quantity) in [("a-4-tokens", Quantity::Epistemic), ("a-8", Quantity::Loss)] {
+        for (id, quantity) in [("a-4-tokens", Quantity::Loss), ("a-8", Quantity::Loss)] {
             let made = engine::make_synthetic(&figures::named(id)?)?;
             let high = strong_end(&made.conversations, quantity);
             let ends = made.drawing.strong_ends();
