@@ -125,15 +125,12 @@ pub fn diagnose(
     clock.lap("uncertainty");
 
     let (most, steps, race_steps) = settings.sizes(model);
-    if let Some(set) = held_out {
-        let left_out = set.documents.len() - unseen(&set.documents, &documents).len();
-        if left_out > 0 {
-            say(&format!(
-                "{left_out} held-out documents left out, which are in the data or repeat each other"
-            ));
-        }
+    let trusted = held_out.map(|set| unseen(&set.documents, &documents));
+    let repeated = held_out.map_or(0, |set| set.documents.len()) - trusted.as_ref().map_or(0, Vec::len);
+    if repeated > 0 {
+        say(&format!("{repeated} held-out documents left out, which are in the data or repeat each other"));
     }
-    let division = Division::of(&documents, held_out, &findings, (most, settings.seed));
+    let division = Division::of(&documents, trusted.as_deref(), &findings, (most, settings.seed));
     let (objectives, mut left_out) = candidates::presets(&settings.among)?;
     let (mut measured, mut raced) = (None, None);
     let size = division.as_ref().map_or(0, |division| division.sample.documents().len());

@@ -58,7 +58,7 @@ pub struct Diagnosis {
 }
 
 impl Diagnosis {
-    /// Whether rows have an expected number of wrong labels: it is no number of anything where η is not to be trusted.
+    /// Whether η is to be trusted, so that rows have an expected number of wrong labels.
     pub(crate) fn expects_wrong_labels(&self) -> bool {
         self.noise.get(ALL).is_some_and(|noise| noise.doubts.is_empty())
     }

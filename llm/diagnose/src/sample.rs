@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use tokensieve_documents::{DataSet, Order};
+use tokensieve_documents::Order;
 use tokensieve_model::Document;
 
 use crate::defects::{Defect, Finding};
@@ -40,12 +40,12 @@ impl<'d> Division<'d> {
     /// Divides the documents into a sample of at most `most` in each half, and the rest; `None` where there are too
     /// few.
     ///
-    /// No part would know another: rows that repeat others are left out, held-out ones that the data have, too, and the
-    /// documents of one row, whose texts begin alike, are never in two parts. The sample has one document of a row, so
-    /// that its folds are independent.
+    /// No part would know another: rows that repeat others are left out, held-out ones are [`unseen`], and the documents of
+    /// one row, whose texts begin alike, are never in two parts. The sample has one document of a row, so that its folds
+    /// are independent.
     pub(crate) fn of(
         documents: &[&'d Document],
-        held_out: Option<&'d DataSet>,
+        held_out: Option<&[&'d Document]>,
         findings: &[Finding],
         (most, seed): (usize, u64),
     ) -> Option<Self> {
@@ -55,10 +55,7 @@ impl<'d> Division<'d> {
         let all: Vec<&Document> =
             documents.iter().filter(|document| !left_out.contains(&document.row)).copied().collect();
         let all = spread(&all, all.len(), seed);
-        let trusted = held_out.map(|set| {
-            let new = unseen(&set.documents, documents);
-            one_of_each_row(&spread(&new, new.len(), seed))
-        });
+        let trusted = held_out.map(|held_out| one_of_each_row(&spread(held_out, held_out.len(), seed)));
         let mut own = one_of_each_row(&all);
         let mut others = match &trusted {
             None => own.split_off(own.len().div_ceil(2)),
@@ -140,11 +137,10 @@ mod tests {
             document.tokens.push(index % 10);
         }
         let all: Vec<&Document> = all.iter().collect();
-        let set = DataSet { documents: other, ..DataSet::default() };
-        let found = Division::of(&all, Some(&set), &[], (17, 3)).unwrap();
+        let found = Division::of(&all, Some(&unseen(&other, &all)), &[], (17, 3)).unwrap();
         assert_eq!(rows(&found.judges), (0..10).collect());
-        let same = DataSet { documents: documents(41, 1), ..DataSet::default() };
-        assert!(Division::of(&all, Some(&same), &[], (17, 3)).is_none());
+        let same = documents(41, 1);
+        assert!(Division::of(&all, Some(&unseen(&same, &all)), &[], (17, 3)).is_none());
     }
 
     /// As a conversation has where the template writes earlier turns differently.

@@ -230,7 +230,7 @@ fn race(of: &Diagnosis) -> String {
 
 /// What ranks the rows where η is not to be trusted.
 pub(crate) const UNCOUNTED: &str =
-    "how much their labels contradict the model, which is no number of wrong ones here";
+    "how much their labels contradict the model; too uncertain to count wrong labels";
 
 fn suspicious(of: &Diagnosis, show: &dyn Fn(&Suspicious) -> Option<String>) -> String {
     let mut out = String::new();

@@ -45,12 +45,11 @@ pub fn evaluate(
     let suite = settings.suite.iter().map(open).collect::<Result<Vec<_>>>()?;
     check(&suite, settings)?;
     together.same("model", || checkpoint.hash())?;
-    let mut shared = answer_settings(settings, (&checkpoint, &tokenizer))?;
+    let header = answer_settings(settings, (&checkpoint, &tokenizer))?;
     // Each process may have a GPU of its own.
-    shared.remove("device");
+    let shared: Vec<_> = header.iter().filter(|(key, _)| *key != DEVICE).collect();
     together.same("adapter or setting", || (&shared, &settings.suite, settings.limit, settings.seed))?;
-    let mut answers =
-        if together.stores() { open_answers(&suite, settings, (&checkpoint, &tokenizer))? } else { None };
+    let mut answers = if together.stores() { open_answers(&suite, settings, &header)? } else { None };
     let mut model = Model::load(&checkpoint, settings.precision, settings.device)?;
     if let Some(folder) = &settings.adapter {
         let adapter = Adapter::load_on(&checkpoint, folder, model.device())?;
@@ -128,13 +127,12 @@ fn check(suite: &[Entry], settings: &Settings) -> Result<()> {
 fn open_answers(
     suite: &[Entry],
     settings: &Settings,
-    opened: (&Checkpoint, &Tokenizer),
+    header: &Map<String, Value>,
 ) -> Result<Option<Answers>> {
     if !suite.iter().any(|entry| matches!(entry, Entry::Benchmark(_))) {
         return Ok(None);
     }
-    let header = answer_settings(settings, opened)?;
-    Answers::open(&answers_path(&settings.out), &header, settings.fresh).map(Some)
+    Answers::open(&answers_path(&settings.out), header, settings.fresh).map(Some)
 }
 
 /// Measures the answers to a benchmark's questions. `None`: interrupted.
@@ -154,6 +152,9 @@ fn measured(
     Ok(Some(found))
 }
 
+/// The key of the device.
+const DEVICE: &str = "device";
+
 /// The settings on which every answer depends.
 fn answer_settings(
     settings: &Settings,
@@ -165,7 +166,7 @@ fn answer_settings(
         "adapter": adapter.map(|adapter| adapter.sha256),
         "precision": settings.precision.name(),
         "merge": settings.merge,
-        "device": format!("{:?}", settings.device),
+        DEVICE: format!("{:?}", settings.device),
     });
     let Value::Object(mut header) = header else { unreachable!("an object literal") };
     // A folder's own hash is that of its weights and configuration alone.

@@ -135,11 +135,12 @@ impl Template {
             self.render_named(name, messages.to_vec(), tools, false)
         };
         let reads = |message: &Message| READ_BY_MODEL.iter().any(|key| message.fields.contains_key(*key));
-        if !tools.is_empty() || messages.iter().any(reads) {
-            // What it refuses, it does not ignore.
-            text(&whole, tools)?;
+        if tools.is_empty() && !messages.iter().any(reads) {
+            return Ok(());
         }
-        if !tools.is_empty() && text(&whole, tools) == text(&whole, &[]) {
+        // What it refuses, it does not ignore.
+        let written = text(&whole, tools)?;
+        if !tools.is_empty() && text(&whole, &[]).is_ok_and(|without| without == written) {
             return Err(
                 "the chat template ignores `tools`; remove them, or use a model whose template has them"
                     .into(),

@@ -68,7 +68,7 @@ struct Index {
 /// counts too: opening it says what is wrong.
 pub(crate) fn is_complete(folder: &Path) -> bool {
     let index = folder.join(INDEX);
-    if folder.join(WHOLE).is_file() || !index.is_file() {
+    if !index.is_file() {
         return folder.join(WHOLE).is_file();
     }
     let list: Option<Index> =
@@ -77,14 +77,14 @@ pub(crate) fn is_complete(folder: &Path) -> bool {
 }
 
 impl Shards {
-    /// Opens a folder's model.safetensors, or the files that its index lists. An index beside model.safetensors is that of
-    /// former files, or lists this one alone: transformers does not read it either.
+    /// Opens a folder's model.safetensors, or the files that its index lists.
     pub(crate) fn open(folder: &Path) -> Result<Self> {
-        let (index, path) = (folder.join(INDEX), folder.join(WHOLE));
-        if !path.is_file() && !index.is_file() {
-            return Err(Error::file(folder, format!("has neither {WHOLE} nor {INDEX}")));
-        }
-        if path.is_file() {
+        let index = folder.join(INDEX);
+        if !index.is_file() {
+            let path = folder.join(WHOLE);
+            if !path.is_file() {
+                return Err(Error::file(folder, format!("has neither {WHOLE} nor {INDEX}")));
+            }
             let shard = Shard::open(&path)?;
             let file_of = shard.header.tensors().into_keys().map(|name| (name, 0)).collect();
             return Ok(Self { folder: folder.to_owned(), files: vec![shard], file_of });

@@ -286,7 +286,7 @@ impl<S: Simd, N: Number> RowGradient<'_, S, N> {
                 outside += p_label - rounded.exp();
             }
             let q_outside = f64::from(top.tail(task.row));
-            // Where all of them together have no probability in f32, the exponentials of none are their shares of it.
+            // The lanes' exponentials end at their smallest number: below it they are no longer in proportion.
             let shares = if outside < NOTHING { 0.0 } else { q_outside / outside };
             let scale = a + b - b * shares;
             row::gradient(self.simd, None, None, out, &self.mix(task, scale));

@@ -47,6 +47,26 @@ impl Case {
     }
 }
 
+fn numbers(of: &Tensor) -> Vec<f64> {
+    Vec::try_from(of.reshape(-1)).unwrap()
+}
+
+/// Tasks that pull each row onto the reference alone, from the rows' predictions in f64.
+fn onto_reference(case: &Case, logits: &Tensor) -> Vec<Task> {
+    let log_sum_exp = logits.logsumexp([1], true);
+    let of_label = logits.gather(1, &case.chunk().labels_n.unsqueeze(1), false);
+    let (losses, sums) = (numbers(&(&log_sum_exp - of_label)), numbers(&log_sum_exp));
+    let task = |row: usize| Task {
+        row,
+        label: case.labels[row],
+        loss: losses[row],
+        log_sum_exp: sums[row],
+        label_weight: 0.0,
+        reference_weight: 1.0,
+    };
+    (0..ROWS as usize).map(task).collect()
+}
+
 #[test]
 fn statistics_are_those_of_the_operators() {
     crate::needs_kernels!();

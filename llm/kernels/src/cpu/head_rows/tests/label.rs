@@ -3,7 +3,7 @@
 use tch::{Device, IndexOp as _, Kind, Tensor};
 
 use super::super::gradient;
-use super::{Case, ROWS};
+use super::{Case, ROWS, numbers, onto_reference};
 use crate::head_rows::{Logits, Onto, Tail, Task, Top};
 use crate::tests::random;
 
@@ -25,24 +25,9 @@ fn case() -> (Case, Tensor) {
     (Case { hidden, weight, logits, labels, cap: None }, exact)
 }
 
-fn numbers(of: &Tensor) -> Vec<f64> {
-    Vec::try_from(of.reshape(-1)).unwrap()
-}
-
 /// Compares distance and gradient with those wanted.
 fn check(case: &Case, exact: &Tensor, onto: &Onto, distance: &Tensor, wanted: &Tensor) {
-    let log_sum_exp = exact.logsumexp([1], true);
-    let of_label = exact.gather(1, &case.chunk().labels_n.unsqueeze(1), false);
-    let (losses, sums) = (numbers(&(&log_sum_exp - of_label)), numbers(&log_sum_exp));
-    let task = |row: usize| Task {
-        row,
-        label: case.labels[row],
-        loss: losses[row],
-        log_sum_exp: sums[row],
-        label_weight: 0.0,
-        reference_weight: 1.0,
-    };
-    let tasks: Vec<Task> = (0..ROWS as usize).map(task).collect();
+    let tasks = onto_reference(case, exact);
     let out = case.logits.copy();
     let found = gradient(&out, &Logits::InPlace, &tasks, None, onto).expect("the kernels apply");
     for (found, expected) in found.iter().zip(numbers(distance)) {

@@ -4,8 +4,8 @@
 use tch::{Device, Kind, Tensor};
 
 use super::super::{gradient, top};
-use super::{Case, ROWS, on_device};
-use crate::head_rows::{Logits, Onto, Tail, Task, Top, plain};
+use super::{Case, ROWS, numbers, on_device, onto_reference};
+use crate::head_rows::{Logits, Onto, Tail, Top, plain};
 use crate::tests::random;
 
 const VOCABULARY: i64 = 70;
@@ -15,10 +15,6 @@ fn case(kind: Kind, cap: Option<f64>) -> Case {
     let logits = (random(&[ROWS, VOCABULARY], 8) * 2.0).to_kind(kind);
     let [hidden, weight] = [ROWS, VOCABULARY].map(|n| Tensor::zeros([n, 1], (kind, Device::Cpu)));
     Case { hidden, weight, logits, labels: (0..ROWS as u32).map(|i| i * 6).collect(), cap }
-}
-
-fn numbers(of: &Tensor) -> Vec<f64> {
-    Vec::try_from(of.reshape(-1)).unwrap()
 }
 
 /// Compares KL(p ‖ q), −Σ q log p and their gradients, by kernels and by operators, with what f64 makes of them. q, the
@@ -52,17 +48,7 @@ fn check(case: &Case, top: &Top, q: &[f64], rest: f64) {
     let forward_nv = &p * scale;
     forward_nv.narrow(1, 0, k).copy_(&(p.narrow(1, 0, k) - &q));
 
-    let losses = numbers(&-log_p.gather(1, &case.chunk().labels_n.unsqueeze(1), false));
-    let sums = numbers(&log_sum_exp);
-    let task = |row: usize| Task {
-        row,
-        label: case.labels[row],
-        loss: losses[row],
-        log_sum_exp: sums[row],
-        label_weight: 0.0,
-        reference_weight: 1.0,
-    };
-    let tasks: Vec<Task> = (0..ROWS as usize).map(task).collect();
+    let tasks = onto_reference(case, &z);
     let tail = Tail::Top(top);
     let of_cap = case.cap.map_or_else(|| z.ones_like(), |cap| 1.0 - (&z / cap).square());
     let rounding = if case.logits.kind() == Kind::Float { 2e-5 } else { 8e-3 };
