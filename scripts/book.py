@@ -39,6 +39,6 @@ def walk(items):
 
 if sys.argv[1:2] == ["supports"]:
     sys.exit(0)
-_, book = json.load(sys.stdin)
+_, book = json.load(sys.stdin.buffer)
 walk(book.get("items", book.get("sections", [])))
 json.dump(book, sys.stdout)

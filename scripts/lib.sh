@@ -14,6 +14,18 @@ have() { command -v "$1" >/dev/null 2>&1; }
 # at_least OLDEST VERSION
 at_least() { [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)" = "$1" ]; }
 
+# in_turn FILE COMMAND…: runs it while no other process is at this with the same file. What the command leaves running does not
+# hold the file. Where flock is missing (it is util-linux's, as Debian always has it), it is run at once.
+in_turn() {
+    lock=$1
+    shift
+    mkdir -p "${lock%/*}"
+    {
+        ! have flock || flock -n 9 || { say "waiting for who holds $lock" && flock 9; }
+        "$@" 9>&-
+    } 9>"$lock"
+}
+
 need_cargo() {
     # shellcheck disable=SC2154 # as the first line of this file says
     oldest=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$root/Cargo.toml")
@@ -54,16 +66,24 @@ recent_rust() {
     at_least "$oldest" "$(apt-cache policy rustc-web | sed -n 's/^ *Candidate: //p')"
 }
 
+# pip_package PACKAGE [VERSION]: a Python package, without what it depends on, into $tools/python. A variable, for a pip before
+# 22.1 does not know the option and ends.
+pip_package() {
+    in_turn "$tools/python/$1.lock" env PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet \
+        --disable-pip-version-check --no-deps --upgrade --target "$tools/python/$1" "$1${2:+==$2}" >&2
+}
+
 # pip_tool PACKAGE [VERSION]: a program that comes as a Python package, into $tools/bin.
 pip_tool() {
-    mkdir -p "$tools/python/$1" "$tools/bin"
-    python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps --upgrade \
-        --target "$tools/python/$1" "$1${2:+==$2}" >&2 || return 1
+    pip_package "$@" || return 1
+    mkdir -p "$tools/bin"
     for program in "$tools/python/$1"/bin/*; do ln -sf "$program" "$tools/bin/"; done
 }
 
 # The project's programs are compiled in the profile of the recipe that runs next, so that nothing is compiled twice.
 profile=${TOKENSIEVE_PROFILE:-release}
+# Where cargo compiles, whatever its own configuration says: programs are run from there.
+target_folder=${CARGO_TARGET_DIR:-$root/target}
 
 # compile NAME: one of the programs if need be, with what it alone needs. Where all of them are wanted (.ci/run),
 # TOKENSIEVE_BUILD says what cargo compiles in its place: one set of features for all, one build.
@@ -73,7 +93,7 @@ compile() {
     *) alone="--bin $1" ;;
     esac
     # shellcheck disable=SC2086 # several words
-    cargo build --quiet --profile "$profile" ${TOKENSIEVE_BUILD:-$alone}
+    cargo build --quiet --profile "$profile" --target-dir "$target_folder" ${TOKENSIEVE_BUILD:-$alone}
 }
 
 # program NAME [ARGUMENT…]: compiles and runs it.
@@ -85,7 +105,7 @@ program() {
 }
 
 # Where cargo leaves programs.
-programs() { printf '%s/%s\n' "${CARGO_TARGET_DIR:-$root/target}" "$(printf '%s' "$profile" | sed 's/^dev$/debug/')"; }
+programs() { printf '%s/%s\n' "$target_folder" "$(printf '%s' "$profile" | sed 's/^dev$/debug/')"; }
 
 fetch() { program tokensieve-data fetch "$@"; }
 

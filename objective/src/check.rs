@@ -29,62 +29,101 @@ fn probabilities() -> impl Iterator<Item = f64> {
     decades.chain((1..=400).map(|i| f64::from(i) / 400.0))
 }
 
-/// Tokens with ordinary values of everything else, under an agreeing, a doubtful and a contradicting reference.
-fn tokens(p: f64) -> impl Iterator<Item = TokenStats> {
-    [0.05, 0.7, 5.0].into_iter().map(move |other| TokenStats {
-        top_entropy: Some(1.0),
-        concentration: Some(0.4),
-        reference_loss: Some(other),
-        reference_mass: Some((1.05 - other).clamp(0.01, 1.0)),
-        divergence: Some(other),
-        base_loss: Some(other),
-        bald: Some(0.1),
+/// The statistics that are differentiated.
+const OWN: [Variable; 2] = [Variable::P, Variable::Loss];
+
+/// The statistics that follow from how a prediction spreads over the vocabulary.
+const SPREAD: [Variable; 4] =
+    [Variable::Entropy, Variable::TopEntropy, Variable::Concentration, Variable::Bald];
+
+const VOCABULARY: u32 = 32_000;
+
+/// Among how many other tokens the predictions share out what they do not give to the label.
+const OTHERS: [u32; 4] = [1, 4, 100, VOCABULARY - 1];
+
+/// The tokens at which an expression is checked, each under an agreeing, a doubtful and a contradicting reference. Their
+/// predictions are possible ones, so that a factor which no prediction makes negative passes: `entropy - bald`.
+fn tokens(expression: &Expression) -> impl Iterator<Item = (f64, TokenStats)> {
+    let others = if SPREAD.iter().any(|variable| expression.reads(*variable)) { &OTHERS[..] } else { &[1] };
+    let predictions = probabilities().flat_map(move |p| others.iter().map(move |n| (p, prediction(p, *n))));
+    predictions.flat_map(|(p, prediction)| {
+        [0.05, 0.7, 5.0].into_iter().map(move |other| {
+            let token = TokenStats {
+                reference_loss: Some(other),
+                reference_mass: Some((1.05 - other).clamp(0.01, 1.0)),
+                divergence: Some(other),
+                base_loss: Some(other),
+                ..prediction
+            };
+            (p, token)
+        })
+    })
+}
+
+/// A token whose label has probability p; `others` tokens share the rest evenly. The label counts among the top 20.
+fn prediction(p: f64, others: u32) -> TokenStats {
+    let term = |p: f64| if p > 0.0 { -p * libm::log(p) } else { 0.0 };
+    let each = (1.0 - p) / f64::from(others);
+    let entropy = term(p) + f64::from(others) * term(each);
+    let kept = f64::from(others.min(19));
+    let mass = p + kept * each;
+    TokenStats {
+        top_entropy: Some(term(p / mass) + kept * term(each / mass)),
+        concentration: Some(p * p + f64::from(others) * each * each),
+        bald: Some(entropy / 2.0),
         advantage: Some(1.0),
         score: Some(1.0),
-        vocabulary: 32_000,
-        ..TokenStats::new(-libm::log(p), 1.0)
-    })
+        vocabulary: VOCABULARY,
+        ..TokenStats::new(-libm::log(p), entropy)
+    }
+}
+
+/// The error about an expression at a token, with the other statistics that it reads there.
+fn refused(text: &str, expression: &Expression, problem: String, p: f64, token: &TokenStats) -> Error {
+    let others =
+        Variable::ALL.iter().filter(|(variable, ..)| !OWN.contains(variable) && expression.reads(*variable));
+    let beside = others.map(|(variable, name, ..)| {
+        let value = variable.of(token).unwrap_or(f64::NAN);
+        format!(", {name} = {}", (value * 1e3).round() / 1e3)
+    });
+    Error::Refused { text: text.to_owned(), problem, p, beside: beside.collect::<Vec<_>>().concat() }
 }
 
 /// Rejects a loss that is not finite on (0, 1], that increases, or whose pull is zero everywhere. A pull that reads other
 /// statistics may be zero at the ordinary ones: `-log p * (entropy > 2)`.
 pub(crate) fn loss(text: &str, loss: &Expression, pull: &Expression) -> Result<(), Error> {
-    let refused = |problem: String, p: f64| Error::Refused { text: text.to_owned(), problem, p };
     let mut largest: f64 = 0.0;
-    for p in probabilities() {
-        for token in tokens(p) {
-            let (value, pull) = (loss.value(&token), pull.value(&token));
-            if !value.is_finite() {
-                return Err(refused(format!("it is {value}, not finite,"), p));
-            }
-            if !pull.is_finite() {
-                return Err(refused(format!("its pull -p·f′(p) is {pull}, not finite,"), p));
-            }
-            // Rounding in a difference of large terms does not count as a slope.
-            if pull < -1e-9 * (1.0 + value.abs()) {
-                return Err(refused("it increases, so it would push the label away,".to_owned(), p));
-            }
-            largest = largest.max(pull.abs());
+    for (p, token) in tokens(loss) {
+        let refused = |problem: String| Err(refused(text, loss, problem, p, &token));
+        let (value, pull) = (loss.value(&token), pull.value(&token));
+        if !value.is_finite() {
+            return refused(format!("it is {value}, not finite,"));
         }
+        if !pull.is_finite() {
+            return refused(format!("its pull -p·f′(p) is {pull}, not finite,"));
+        }
+        // Rounding in a difference of large terms does not count as a slope.
+        if pull < -1e-9 * (1.0 + value.abs()) {
+            return refused("it increases, so it would push the label away,".to_owned());
+        }
+        largest = largest.max(pull.abs());
     }
-    let own = [Variable::P, Variable::Loss];
     let is_gated =
-        Variable::ALL.iter().any(|(variable, ..)| !own.contains(variable) && pull.reads(*variable));
+        Variable::ALL.iter().any(|(variable, ..)| !OWN.contains(variable) && pull.reads(*variable));
     if largest == 0.0 && !is_gated {
-        return Err(refused("its pull is zero everywhere (for no pull write \"none\")".to_owned(), 1.0));
+        let problem =
+            "its pull is zero everywhere (for no pull write \"none\", in one of `selected` and `otherwise`)";
+        return Err(refused(text, loss, problem.to_owned(), 1.0, &prediction(1.0, 1)));
     }
     Ok(())
 }
 
 /// Rejects a weight that is not finite on (0, 1]. Its sign is free: an advantage can have either.
 pub(crate) fn weight(text: &str, weight: &Expression) -> Result<(), Error> {
-    for p in probabilities() {
-        for token in tokens(p) {
-            let value = weight.value(&token);
-            if !value.is_finite() {
-                let problem = format!("the weight is {value}, not finite,");
-                return Err(Error::Refused { text: text.to_owned(), problem, p });
-            }
+    for (p, token) in tokens(weight) {
+        let value = weight.value(&token);
+        if !value.is_finite() {
+            return Err(refused(text, weight, format!("the weight is {value}, not finite,"), p, &token));
         }
     }
     Ok(())

@@ -34,7 +34,7 @@ pub enum Error {
         problem: String,
     },
     /// A loss f(p) that cannot be trained with.
-    #[error("the loss `{text}` is rejected: {problem} at p = {p}")]
+    #[error("the loss `{text}` is rejected: {problem} at p = {p}{beside}")]
     Refused {
         /// The loss as written.
         text: String,
@@ -42,6 +42,8 @@ pub enum Error {
         problem: String,
         /// The smallest p in (0, 1] at which it happens.
         p: f64,
+        /// The other statistics there that the loss reads, as `, entropy = 0.693`.
+        beside: String,
     },
     /// No preset of that name.
     #[error("no preset is called `{name}`{hint}")]

@@ -83,6 +83,11 @@ impl Branch {
         Self { loss: None, label: Expression::number(0.0), reference: Expression::number(0.0) }
     }
 
+    /// Whether its tokens are pulled on nothing.
+    pub(crate) fn is_none(&self) -> bool {
+        [&self.label, &self.reference].into_iter().all(|pull| pull.as_number() == Some(0.0))
+    }
+
     /// All that is computed of a token: its pulls, and its loss for the log, of which a pull may read less.
     fn expressions(&self) -> impl Iterator<Item = &Expression> {
         [&self.label, &self.reference].into_iter().chain(&self.loss)
@@ -146,7 +151,8 @@ impl Objective {
         self.top_k
     }
 
-    /// Whether each step is made as large as that of −log p (`match = "grad-norm"`).
+    /// Whether each step's gradients on the labels' logits are made as large, in sum, as those of −log p
+    /// (`match = "grad-norm"`).
     pub fn matches_gradient(&self) -> bool {
         self.match_gradient
     }
@@ -198,8 +204,7 @@ impl Objective {
     pub fn chooses_documents(&self) -> bool {
         let documents =
             self.selection.as_ref().is_some_and(|selection| selection.of == Granularity::Document);
-        let nothing = |expression: &Expression| expression.as_number() == Some(0.0);
-        documents && nothing(&self.otherwise.label) && nothing(&self.otherwise.reference) && !self.averages()
+        documents && self.otherwise.is_none() && !self.averages()
     }
 
     /// Whether the objective reads this statistic, so that the trainer must supply it.

@@ -191,8 +191,14 @@ impl Objective {
         Err(Error::value(key, problem))
     }
 
-    /// An objective that reads a reference must name it, and the corpus is surveyed in parts that are no batches.
+    /// An objective must pull on something and name a reference that it reads, and the corpus is surveyed in parts that
+    /// are no batches.
     fn check(&self) -> Result<(), Error> {
+        if self.selected.is_none() && self.otherwise.is_none() {
+            let problem = "nothing would be trained: neither selected nor other tokens are pulled on anything; give a \
+                           loss, a `weight` or a `reference`";
+            return Err(Error::value("selected", problem));
+        }
         let surveys = self.selection.as_ref().is_some_and(|selection| selection.within == Within::Corpus);
         if surveys && self.criterion().is_some_and(Expression::averages) {
             let problem =

@@ -64,7 +64,7 @@ pub const KEYS: &[Key] = &[
     key(
         "match",
         "\"none\"",
-        "\"grad-norm\" scales the step to the size that -log p on all tokens would have",
+        "\"grad-norm\" scales the step until its gradients on the labels' logits, summed in size, are those of -log p on all tokens",
     ),
     key("parameters", "none", "table of numbers that the expressions may name"),
     key(
@@ -246,9 +246,14 @@ pub(crate) fn selection(table: &Table) -> Result<Selection, Error> {
     Ok(Selection { by, keep: section.band("keep")?, of, within, schedule })
 }
 
+/// `25%` as 25.
+fn percentage(text: &str) -> Option<f64> {
+    text.strip_suffix('%')?.trim().parse().ok()
+}
+
 /// `25%` as 0.25.
 fn percent(text: &str) -> Option<f64> {
-    text.strip_suffix('%')?.trim().parse::<f64>().ok().map(|number| number / 100.0)
+    percentage(text).map(|number| number / 100.0)
 }
 
 fn parse_band(text: &str) -> Option<(f64, f64)> {
@@ -256,7 +261,8 @@ fn parse_band(text: &str) -> Option<(f64, f64)> {
         return Some((0.0, 1.0));
     }
     if let Some(share) = text.strip_prefix("top ") {
-        return Some((1.0 - percent(share.trim())?, 1.0));
+        // Not 1 − 0.9, which lies below 0.1 and so rounds half a rank down.
+        return Some(((100.0 - percentage(share.trim())?) / 100.0, 1.0));
     }
     if let Some(share) = text.strip_prefix("bottom ") {
         return Some((0.0, percent(share.trim())?));

@@ -198,6 +198,9 @@ fn invalid_definitions_are_rejected_with_the_reason() {
     for (text, part) in [
         ("selected = '-log p'\nweight = 'p'", "stands instead of `selected`"),
         ("otherwise = 'distill(mle)'", "without a table `select` every token is selected"),
+        ("selected = 'none'", "`selected`: nothing would be trained"),
+        ("weight = 0", "`selected`: nothing would be trained"),
+        ("preset = 'masked-mle'\nselected = 'none'", "`selected`: nothing would be trained"),
         ("reference = 0.1", "say which: base, mle, uniform"),
         ("selected = '-p / p_ref'", "reads a reference; say which"),
         ("[select]\nby = 'excess-loss'", "reads a reference; say which"),
@@ -270,6 +273,7 @@ fn invalid_definitions_are_rejected_with_the_reason() {
 fn keys_of_a_preset_may_lose_their_effect() {
     for text in [
         "preset = 'rho'\nselect.by = 'loss'",
+        "preset = 'masked-mle+distill'\nselected = 'none'",
         "preset = 'policy-gradient'\nmatch = 'grad-norm'",
         "preset = 'masked-mle+distill'\nselect.keep = 'all'",
         "otherwise = 'distill(mle)'\nselect = { schedule = 'ramp', from = 'top 25%' }",
@@ -300,10 +304,19 @@ fn losses_that_cannot_be_trained_with_are_refused_with_the_place() {
         ("3", "its pull is zero everywhere"),
         ("sg(-log p)", "its pull is zero everywhere"),
         ("(p >= 0.5)", "its pull is zero everywhere"),
+        // Where the sign follows from another statistic, the error names its value.
+        ("loss * log(entropy) * (entropy < 1)", "it increases"),
+        ("loss * (1.5 - entropy)", "it increases, so it would push the label away, at p = 0.0"),
+        ("-log p * (entropy - 0.5)", "000001, entropy = 0\n"),
+        ("loss * log(concentration + 0.9)", ", concentration = 0.01\n"),
+        ("-log p * (entropy_top20 - 1)", "it increases"),
+        ("-log p * (bald - 0.05)", "it increases"),
+        ("-log p * (0.2 - bald)", "it increases"),
+        ("loss / entropy", "not finite, at p = 1, entropy = 0"),
     ] {
         let error = Objective::loss(loss).unwrap_err();
         assert!(matches!(error, Error::Refused { .. }), "{loss}: {error}");
-        assert!(error.to_string().contains(part), "{loss}: {error}");
+        assert!(format!("{error}\n").contains(part), "{loss}: {error}");
     }
     for loss in [
         "log(1-p)",
@@ -316,6 +329,13 @@ fn losses_that_cannot_be_trained_with_are_refused_with_the_place() {
         "-log p * (entropy > 2)",
         "-log p * (score >= 5)",
         "-log p * (base_loss > 6)",
+        // Of one sign at any prediction, though not of any numbers.
+        "-log p * (log(20) - entropy_top20)",
+        "-log p * (1 - entropy / log(vocabulary))",
+        "-log p * (1 - concentration)",
+        "-log p * (entropy + log concentration)",
+        "-log p * (entropy - bald)",
+        "-log p * sqrt(concentration - sg(p)^2 + 1e-9)",
     ] {
         Objective::loss(loss).unwrap_or_else(|error| panic!("{loss}: {error}"));
     }

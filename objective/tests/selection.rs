@@ -196,6 +196,24 @@ fn a_quarter_of_a_number_that_four_does_not_divide_is_rounded() {
     }
 }
 
+/// Shares that end a rank in ½: 10 % of 5 tokens is one rank, counted from the bottom or left over by the top.
+#[test]
+fn the_top_begins_where_the_bottom_ends() {
+    for n in [4u32, 5, 15, 25] {
+        let stats: Vec<TokenStats> = (0..n).map(|i| token(f64::from(i), 0, i)).collect();
+        let selected = |keep: &str| {
+            let text = format!("preset = \"masked-mle\"\nselect.keep = \"{keep}\"");
+            Objective::from_toml(&text).unwrap().begin(PLAN).pulls(&stats).unwrap().selected.clone()
+        };
+        for percent in 1..100 {
+            let top = selected(&format!("top {}%", 100 - percent));
+            assert_eq!(top, selected(&format!("{percent}%..100%")), "{percent} % of {n}");
+            let bottom = selected(&format!("bottom {percent}%"));
+            assert!(top.iter().zip(&bottom).all(|(top, bottom)| top != bottom), "{percent} % of {n}");
+        }
+    }
+}
+
 #[test]
 fn a_random_selection_is_new_at_each_step_and_the_same_in_each_run() {
     let stats: Vec<TokenStats> = (0..4000).map(|i| token(1.0, i / 100, i % 100)).collect();

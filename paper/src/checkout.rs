@@ -10,9 +10,10 @@ use std::process::Command;
 /// Where the repository keeps tables and outcomes; no other folder has it.
 pub(crate) const RECORDED: &str = "paper/recorded";
 
-/// The checkout in which the program was built, else the one around the current folder.
+/// The checkout around the current folder, else the one in which the program was built: clones that share a folder of build
+/// products run one program.
 pub fn find() -> Option<PathBuf> {
-    [std::env::current_exe(), std::env::current_dir()].iter().flatten().find_map(|place| around(place))
+    [std::env::current_dir(), std::env::current_exe()].iter().flatten().find_map(|place| around(place))
 }
 
 /// The checkout, for a command that writes into it.

@@ -70,7 +70,7 @@ pub(crate) enum Command {
     Book,
     /// Print which figures' numbers and verdicts moved since a commit, as Markdown; write both drawings side by side
     Moved {
-        /// A commit, branch or tag
+        /// A commit, branch or tag; of a branch that has gone on, what counts is where this one left it
         base: String,
     },
     /// The training and evaluation runs behind the figures

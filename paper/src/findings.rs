@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn the_strongest_evidence_that_decides_answers() -> Result<()> {
+    fn the_strongest_evidence_that_is_tested_answers() -> Result<()> {
         let seam = engine::make_synthetic(&figures::named("seam")?)?;
         let [mut study, mut oracle] = [seam.clone(), seam];
         (study.about.id, oracle.about.id) = ("study", "oracle");

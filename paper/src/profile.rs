@@ -12,7 +12,7 @@ pub enum Profile {
     Laptop,
     /// The whole protocol of both papers with a small language model
     Study,
-    /// The papers' own models, data sets and settings
+    /// A language model of the papers' size, on a GPU: four times the study
     Paper,
 }
 

@@ -196,6 +196,68 @@ fn a_report_is_photographed_by_a_relative_path_too() {
     assert_eq!(opened, format!("file://{}", index.display()));
 }
 
+/// `scripts/clean` in a clone of its own, whose cache is a folder that holds other things too.
+#[test]
+fn clean_deletes_of_the_caches_folder_what_was_fetched() {
+    let out = fresh("cli-clean");
+    let (clone, cache) = (out.join("clone/scripts"), out.join("cache"));
+    fs::create_dir_all(&clone).unwrap();
+    for script in ["clean", "lib.sh"] {
+        fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts").join(script), clone.join(script))
+            .unwrap();
+    }
+    // In cargo's place: this clone is no workspace, and lies in one.
+    fs::write(out.join("cargo"), "#!/bin/sh\n").unwrap();
+    fs::set_permissions(out.join("cargo"), fs::Permissions::from_mode(0o755)).unwrap();
+    for folder in ["data/mnist", "libtorch-2.11.0/torch", "tools/bin", "my-work"] {
+        fs::create_dir_all(cache.join(folder)).unwrap();
+    }
+    let clean = || {
+        let path = format!("{}:{}", out.display(), std::env::var("PATH").unwrap());
+        let mut command = Command::new("sh");
+        command.arg(clone.join("clean")).arg("cache").env("PATH", path).env("TOKENSIEVE_CACHE", &cache);
+        stdout(&command.env_remove("CARGO_TARGET_DIR").output().unwrap())
+    };
+    clean();
+    let left: Vec<_> = fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["my-work"]);
+    fs::remove_dir(cache.join("my-work")).unwrap();
+    clean();
+    assert!(!cache.exists());
+}
+
+/// `in_turn` of `scripts/lib.sh`, by two processes at once.
+#[test]
+fn set_up_does_one_thing_at_a_time() {
+    if Command::new("flock").arg("--version").output().is_err() {
+        return tokensieve_base::testing::skipped("flock is not installed");
+    }
+    let out = fresh("cli-alone");
+    // It fails where another is between its first and its last command.
+    let inside = r#"mkdir "$0/busy" && sleep 0.3 && rmdir "$0/busy""#;
+    let script = format!(r#". "$root/scripts/lib.sh"; in_turn "$0/made/lock" sh -c '{inside}' "$0""#);
+    let start = || {
+        let mut command = Command::new("sh");
+        command.args(["-euc", &script]).arg(&out).env("root", concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    fs::create_dir_all(&out).unwrap();
+    for process in [start(), start()] {
+        stdout(&process.wait_with_output().unwrap());
+    }
+}
+
+#[test]
+fn the_clone_that_one_stands_in_counts_wherever_the_program_lies() {
+    let clone = fresh("cli-clone");
+    fs::create_dir_all(clone.join("paper/recorded")).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_paper"));
+    command.args(["figure", "b-gradient-weight", "--profile", "smoke"]).current_dir(&clone);
+    let svg = stdout(&command.env_remove("TOKENSIEVE_OUT").output().unwrap());
+    let clone = clone.canonicalize().unwrap();
+    assert_eq!(Path::new(svg.trim()), clone.join("out/smoke/b-gradient-weight.svg"));
+}
+
 #[test]
 fn mistakes_end_with_what_would_be_right() {
     let out = fresh("cli-mistakes");

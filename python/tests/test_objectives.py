@@ -1,6 +1,8 @@
 """Objectives as Python sees them. Needs the wheel's extension alone; `./just python-test` runs it."""
 
+import copy
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -40,6 +42,20 @@ def test_a_definition_is_a_preset_an_expression_toml_or_a_table():
         assert Objective(name, steps=10).name == name
         assert tokensieve.preset(name)
     assert "select.keep" in [key.name for key in tokensieve.keys()]
+
+
+def test_an_objective_is_the_table_as_it_was_given():
+    table = {"select": {"by": "loss", "keep": "top 50%"}}
+    objective = Objective(table)
+    table["select"]["keep"] = objective.definition["select"]["keep"] = "top 25%"
+    assert objective.definition == {"select": {"by": "loss", "keep": "top 50%"}}
+    assert objective.fresh().pulls(loss=LOSS).kept == objective.pulls(loss=LOSS).kept == 2
+
+
+def test_numbers_of_a_table_may_be_numpys():
+    assert Objective({"preset": "truncated-kd", "top_k": np.int64(5)}).top_k == 5
+    running = {"by": "loss", "keep": "top 50%", "within": "running", "window": np.int64(200)}
+    assert "the last 200" in Objective({"select": running}).explain()
 
 
 @pytest.mark.parametrize("convert", [
@@ -118,6 +134,19 @@ def test_a_run_goes_on_where_its_state_was_saved():
     assert second.step == 3
     for step in range(3, 6):
         assert np.array_equal(second.pulls(**batch(seed=step)).label, whole_pulls[step])
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])
+def test_a_copy_goes_on_where_the_original_is(copied):
+    table = {"select": {"by": "loss", "keep": "top 20%", "within": "running", "window": 1500, "schedule": "ramp"}}
+    original = Objective(table, steps=8, seed=3)
+    original.pulls(**batch())
+    other = copied(original)
+    assert (other.definition, other.state()) == (original.definition, original.state())
+    assert np.array_equal(other.pulls(**batch(seed=1)).label, original.pulls(**batch(seed=1)).label)
+    # They have a state each.
+    other.pulls(**batch(seed=2))
+    assert (other.step, original.step) == (3, 2)
 
 
 def test_the_corpus_is_surveyed_first():

@@ -11,6 +11,7 @@ import time
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tokensieve
 from tokensieve.program import flags, toml
@@ -93,8 +94,12 @@ def test_a_table_as_toml():
     assert tomllib.loads(toml(table)) == table
     assert tomllib.loads(toml({"a": Path("b"), "c": "\x7f\t"})) == {"a": "b", "c": "\x7f\t"}
     assert tomllib.loads(toml({"a": (math.inf, 1e16)})) == {"a": [math.inf, 1e16]}
+    numbers = {"a": np.int64(3), "b": {"c": np.float32(0.5)}, "d": [np.float64(1e16), np.bool_(True)]}
+    assert tomllib.loads(toml(numbers)) == {"a": 3, "b": {"c": 0.5}, "d": [1e16, True]}
     with pytest.raises(ValueError, match=r"train\.lr is None"):
         toml({"train": {"lr": None}})
+    with pytest.raises(ValueError, match=r"train\.lr is \{1\}: text, a number"):
+        toml({"train": {"lr": {1}}})
 
 
 def test_a_configuration_and_its_overrides(program, tmp_path):

@@ -182,6 +182,26 @@ def test_the_head_is_never_larger_than_a_chunk(monkeypatch: pytest.MonkeyPatch) 
     assert peaks[1] - peaks[0] < logits
 
 
+def test_the_heads_gradient_in_bf16_does_not_depend_on_the_number_of_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(0)
+    weight, bias, hidden = (torch.randn(shape, generator=generator) for shape in ((500, 16), (500,), (4800, 16)))
+    labels = (torch.rand(4800, generator=generator) ** 3 * 500).long()
+    exact = [parameter.bfloat16().double().requires_grad_() for parameter in (weight, bias)]
+    logits = hidden.bfloat16().double() @ exact[0].T + exact[1]
+    torch.nn.functional.cross_entropy(logits, labels, reduction="sum").backward()
+    for rows in (4800, 16):
+        monkeypatch.setitem(tokensieve.head.ELEMENTS, "cpu", rows * 500)
+        head = tokensieve.head.Head(weight.bfloat16().requires_grad_(), bias.bfloat16().requires_grad_())
+        found = tokensieve.head.gradient(
+            head, hidden.bfloat16(), labels, lambda _, found: (torch.ones_like(found["loss"]), None)
+        )
+        for name, ours, theirs in zip(("weight", "bias"), (found.weight, found.bias), exact, strict=True):
+            assert ours is not None and ours.dtype == torch.bfloat16 and theirs.grad is not None
+            apart = distance({name: ours.double()}, {name: theirs.grad})
+            print(f"{name} in chunks of {rows}: {apart:.4f}")
+            assert apart < 0.005
+
+
 def test_documents_of_a_packed_row_are_told_apart_by_their_positions() -> None:
     labels = torch.tensor([[-100, 5, 6, -100, 7, -100, 8, -100]])
     positions = torch.tensor([[0, 1, 2, 0, 1, 0, 1, 2]])
@@ -194,6 +214,12 @@ def test_documents_of_a_packed_row_are_told_apart_by_their_positions() -> None:
     rows = Tokens.of({"labels": labels.repeat(2, 1), "position_ids": positions})
     assert rows.columns()["document"].tolist() == [0, 0, 1, 2, 3, 3, 4, 5]
     assert rows.documents == 6
+    # Every row begins a document, wherever its positions start.
+    for start in (0, 5):
+        later = torch.tensor([[start, start + 1, start + 2], [5, 6, 0], [0, 1, 2]])
+        rest = Tokens.of({"labels": torch.ones(3, 3, dtype=torch.long), "position_ids": later})
+        assert rest.columns()["document"].tolist() == [0, 0, 1, 2, 3, 3]
+        assert rest.documents == 4
 
 
 def test_a_run_continues_with_the_objectives_state(tmp_path: Path) -> None:
@@ -207,6 +233,28 @@ def test_a_run_continues_with_the_objectives_state(tmp_path: Path) -> None:
         ends.append((trainer.objective.state(), trainer.model.state_dict()))
     assert ends[0][0] == ends[1][0]
     assert distance(ends[0][1], ends[1][1]) < 1e-6
+
+
+def test_a_run_does_not_continue_with_another_objective(tmp_path: Path) -> None:
+    def train(steps: int, by: str, resumed: str | None = None) -> None:
+        objective = {"select": {"by": by, "keep": "top 50%", "within": "running", "window": 200}}
+        settings = arguments(tmp_path, 1, save_strategy="steps", save_steps=1, max_steps=steps)
+        InOrder(tiny(), settings, train_dataset=tiny_rows(), objective=objective).train(resumed)
+
+    train(1, "loss")
+    checkpoint = str(tmp_path / "checkpoint-1")
+    with pytest.raises(ValueError, match=r"objective\.json: .*'by': 'loss'.* this trainer has .*'by': 'entropy'"):
+        train(2, "entropy", checkpoint)
+    train(2, "loss", checkpoint)
+
+
+def test_a_trainers_objective_is_the_table_as_it_was_given(tmp_path: Path) -> None:
+    table = {"select": {"by": "loss", "keep": "top 50%"}}
+    trainer = InOrder(tiny(), arguments(tmp_path, 1, max_steps=1), train_dataset=tiny_rows(), objective=table)
+    table["select"]["keep"] = "top 10%"
+    trainer.train()
+    assert trainer.state.log_history[0]["selected"] == pytest.approx(0.5, abs=0.01)
+    assert "top 50%" in trainer.objective.explain()
 
 
 class Study:
@@ -293,6 +341,12 @@ def halve(_: Any, __: Any, output: Any) -> None:
         output.logits = output.logits / 2
 
 
+def rule_out(_: Any, __: Any, output: Any) -> None:
+    """A model that forbids tokens after its last layer."""
+    if output.logits.shape[-1] == 61:
+        output.logits[..., 40:] = -torch.inf
+
+
 def refusal(tmp_path: Path, model: Any, **options: Any) -> str:
     with pytest.raises(ValueError) as error:
         trainer = InOrder(model, arguments(tmp_path, 1), train_dataset=tiny_rows(), **options)
@@ -310,9 +364,10 @@ def test_refusals_name_what_is_wrong(tmp_path: Path) -> None:
     )  # fmt: skip
     granite = transformers.GraniteForCausalLM(scaled)
     assert "logits_scaling = 8.0" in refusal(tmp_path, granite, objective="mle")
-    halving = tiny()
-    halving.register_forward_hook(halve)
-    assert "are not those of its last layer" in refusal(tmp_path, halving, objective="mle")
+    for changes in (halve, rule_out):
+        changed = tiny()
+        changed.register_forward_hook(changes)
+        assert "are not those of its last layer" in refusal(tmp_path, changed, objective="mle")
     assert "reads `bald`" in refusal(tmp_path, tiny(), objective="bald")
     assert "pass reference=" in refusal(tmp_path, tiny(), objective="distill")
     assert "full fine-tuning overwrites" in refusal(tmp_path, tiny(), objective="asft")
@@ -457,6 +512,7 @@ def test_weights_and_scores_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     assert "batches need `token_scores`" in problem("token_scores", torch.full((16,), torch.nan), reads_score)
     assert "finite and not negative" in problem("weights", torch.full((16,), -1.0), "mle")
     assert "row 0 of a batch has 15 `weights`, but 16 tokens" in problem("weights", torch.ones(15), reads_score)
+    assert "batches need `labels`" in problem("labels", None, "mle")
     with pytest.raises(ValueError, match=r"shape \(1, 2\), but `labels` has \(1, 3\)"):
         Tokens.of({"labels": torch.ones(1, 3), "weights": torch.ones(1, 2)})
 

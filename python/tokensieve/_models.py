@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -89,7 +90,7 @@ def verify(model: nn.Module, inputs: Mapping[str, Any]) -> None:
         own = layer(hidden_states(model, model, few).to(_tensor(layer.weight).dtype)).float()
     size, error = logits.abs().max().item(), (logits - own).abs().max().item()
     # Far above the rounding of bf16, far below any scale worth having.
-    if error > 0.02 * size:
+    if not (math.isfinite(error) and error <= 0.02 * size):
         raise ValueError(
             f"the logits of {type(model).__name__} are not those of its last layer (they differ by {error:.3g}, the "
             f"largest is {size:.3g}): SieveTrainer would compute another loss than the model's"

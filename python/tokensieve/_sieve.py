@@ -11,6 +11,7 @@ An optimizer step has several micro-batches, and several processes. The objectiv
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,11 +70,17 @@ class Tokens:
     @classmethod
     def of(cls, inputs: Mapping[str, Any], scored: bool = False) -> Tokens:
         """`scored`: whether the objective reads the tokens' scores."""
-        labels, positions = inputs["labels"], inputs.get("position_ids")
+        labels, positions = inputs.get("labels"), inputs.get("position_ids")
+        if labels is None:
+            raise ValueError(
+                "batches need `labels`, -100 where nothing is predicted: use a collator that makes them, such as "
+                "DataCollatorForLanguageModeling(tokenizer, mlm=False)"
+            )
         if positions is None:
             document = torch.arange(len(labels), device=labels.device)[:, None].expand_as(labels)
-        else:  # a document begins at position 0: rows may hold several
-            begins = (positions == 0).expand_as(labels)
+        else:  # a document begins with each row and at position 0: rows may hold several, or the rest of one
+            begins = (positions == 0).expand_as(labels).clone()
+            begins[:, 0] = True
             document = (begins.flatten().cumsum(0) - 1).view_as(labels)
         mask = predicted(inputs)
         tokens = cls(mask, labels[:, 1:][mask], document[:, 1:][mask], int(document.max()) + 1)
@@ -159,8 +166,8 @@ class SieveMixin(_Base):
         **options: Any,
     ) -> None:
         super().__init__(*arguments, **options)
-        self._definition = objective
         # A schedule's length is known when training begins.
+        self._has_steps = isinstance(objective, Objective)
         self._objective = objective if isinstance(objective, Objective) else Objective(objective, steps=1)
         self._check()
         self._source = reference
@@ -306,12 +313,13 @@ class SieveMixin(_Base):
         return loss
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        """Writes the objective's state beside the trainer's: each trial of a search has a folder of its own."""
+        """Writes the objective and its state beside the trainer's: each trial of a search has a folder of its own."""
         if self.args.should_save:
             # Before the rest, which may already be uploaded when `super` returns.
             folder = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / STATE).write_text(self._objective.state())
+            kept = {"objective": self._objective.definition, "state": json.loads(self._objective.state())}
+            (folder / STATE).write_text(json.dumps(kept))
         super()._save_checkpoint(model, trial)
 
     def log(self, logs: dict[str, float], *arguments: Any, **options: Any) -> None:
@@ -495,21 +503,34 @@ class SieveMixin(_Base):
         if self._began:
             return
         self._began = True
-        if isinstance(self._definition, Objective):
-            self._objective = self._definition.fresh()
+        if self._has_steps:
+            self._objective = self._objective.fresh()
         else:
-            self._objective = Objective(self._definition, steps=max(1, self.state.max_steps), seed=self.args.seed)
+            definition, steps = self._objective.definition, max(1, self.state.max_steps)
+            self._objective = Objective(definition, steps=steps, seed=self.args.seed)
         if self.model_init is not None:
             # The model is another one than when the trainer was made.
             _models.check(self._model)
             self._verified = False
             self._open()
         if self._resumed is not None:
-            if not self._resumed.exists():
-                raise ValueError(f"{self._resumed} is missing: this checkpoint was not written by SieveTrainer")
-            self._objective.resume(self._resumed.read_text())
+            self._resume(self._resumed)
         elif _within_corpus(self._objective):
             self._survey()
+
+    def _resume(self, file: Path) -> None:
+        """Continues from a checkpoint. Its state is of no use to another objective: a window of losses holds no
+        entropies."""
+        if not file.exists():
+            raise ValueError(f"{file} is missing: this checkpoint was not written by SieveTrainer")
+        kept = json.loads(file.read_text())
+        there, here = kept.get("objective"), self._objective.definition
+        if there != here:
+            raise ValueError(
+                f"{file}: the checkpoint is of the objective {there!r}, and this trainer has {here!r}: pass that one, "
+                "or train without resume_from_checkpoint"
+            )
+        self._objective.resume(json.dumps(kept["state"]))
 
     def _survey(self) -> None:
         """Shows the whole corpus to an objective that selects within it."""

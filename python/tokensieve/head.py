@@ -259,8 +259,7 @@ def gradient(
     with torch.no_grad():
         computing = head.computing()
         d_hidden = torch.empty_like(hidden)
-        d_weight = torch.zeros_like(head.weight) if head.weight.requires_grad else None
-        d_bias = torch.zeros_like(head.bias) if head.bias is not None and head.bias.requires_grad else None
+        d_weight, d_bias = _sum_on(head.weight), _sum_on(head.bias)
         found = []
         for chunk, p, q, statistics in _chunks(computing, hidden.detach(), labels, wanted, reference):
             a_n, b_n = (None if pull is None else pull.to(p.total_n) for pull in pulls(chunk, statistics))
@@ -275,6 +274,7 @@ def gradient(
             if d_bias is not None:
                 d_bias += d_logits_nv.sum(0)
             found.append(statistics)
+        d_weight, d_bias = _in_type_of(head.weight, d_weight), _in_type_of(head.bias, d_bias)
         return Gradient(d_hidden, d_weight, d_bias, _joined(found, labels, wanted))
 
 
@@ -338,6 +338,18 @@ def _statistics(p: _Prediction, q: _Reference | None, labels_n: Tensor, wanted: 
     if q is not None and "divergence" in wanted:
         found["divergence"] = (q.cross_entropy(p) - q.entropy(p.exp_nv.shape[-1])).clamp_(min=0)
     return found
+
+
+def _sum_on(parameter: Tensor | None) -> Tensor | None:
+    """Where chunks' gradients on a parameter are added up, if it is trained. In single precision: a sum in bf16 grows
+    too large for what each of many chunks adds."""
+    if parameter is None or not parameter.requires_grad:
+        return None
+    return torch.zeros_like(parameter, dtype=torch.float32)
+
+
+def _in_type_of(parameter: Tensor | None, total: Tensor | None) -> Tensor | None:
+    return None if parameter is None or total is None else total.to(parameter.dtype)
 
 
 def _joined(chunks: list[Statistics], labels: Tensor, wanted: frozenset[str]) -> Statistics:

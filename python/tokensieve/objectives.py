@@ -68,10 +68,20 @@ class Objective(_objectives.Training):
     _arguments: tuple[str | dict[str, object], int | None, int]
 
     def __new__(cls, definition: str | Mapping[str, object], *, steps: int | None = None, seed: int = 0) -> Self:
-        arguments = (dict(definition) if isinstance(definition, Mapping) else definition, steps, seed)
+        arguments = (_plain(definition), steps, seed)
         objective = super().__new__(cls, *arguments)
         objective._arguments = arguments
         return objective
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles and copies, which have the state, too."""
+        return _resumed, (self._arguments, self.state())
+
+    @property
+    def definition(self) -> str | dict[str, object]:
+        """What it was made of."""
+        definition: str | dict[str, object] = _plain(self._arguments[0])
+        return definition
 
     def fresh(self) -> Objective:
         """The same objective, before its first step."""
@@ -161,6 +171,20 @@ class Objective(_objectives.Training):
 
     def __repr__(self) -> str:
         return f"Objective({self.name!r})"
+
+
+def _resumed(arguments: tuple[str | dict[str, object], int | None, int], state: str) -> Objective:
+    definition, steps, seed = arguments
+    objective = Objective(definition, steps=steps, seed=seed)
+    objective.resume(state)
+    return objective
+
+
+def _plain(value: Any) -> Any:
+    """A table in dicts of its own, which nobody else changes, with NumPy's numbers as Python's."""
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _columns(statistics: Mapping[str, Any]) -> dict[str, NDArray[Any]]:

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from tokensieve.command import prepared
 
 Rows: TypeAlias = str | Path | Iterable[Mapping[str, Any]]
@@ -147,8 +149,12 @@ def toml_value(name: str, value: Any) -> str:
         return "{ " + ", ".join(pairs) + " }"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(toml_value(name, one) for one in value) + "]"
+    if isinstance(value, np.generic):
+        value = value.item()
     if isinstance(value, float):
-        return repr(float(value))
+        return repr(value)
+    if not isinstance(value, str | int | Path):
+        raise ValueError(f"{name} is {value!r}: text, a number, a list or a table is needed")
     # JSON's integers, booleans and texts are TOML's too, but for the character DEL.
     return json.dumps(str(value) if isinstance(value, Path) else value, ensure_ascii=False).replace("\x7f", "\\u007f")
 

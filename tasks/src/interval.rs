@@ -1,18 +1,32 @@
 //! Bootstrap intervals of measures, resampling questions.
 
-use tokensieve_base::statistics::{Estimate, bootstrap_counts};
+use tokensieve_base::statistics::{Estimate, binomial_interval, bootstrap_counts, jackknife_half_width};
 use tokensieve_base::streams::HashedStream;
 
-use crate::Measure;
+use crate::{Measure, Unit};
 
 /// Resamplings behind every interval: the 2.5 % quantile then rests on 50 of them.
 const RESAMPLINGS: usize = 2000;
+
+/// Of more questions the percentiles are as wide as the jackknife's interval, to a tenth of a per cent.
+const MANY: usize = 2000;
 
 /// A measure of the questions' tallies. Its `n` is the number of questions on which it rests: those that add something to
 /// its sums.
 pub fn estimate(measure: &Measure, tallies: &[&[f64]], seed: u64) -> Estimate {
     let of = |sums: &[&[f64]]| (measure.of)(sums[0]);
-    bootstrap(&[tallies], of, seed)
+    let found = bootstrap(&[tallies], of, seed);
+    if measure.unit == Unit::Share { with_unseen(found) } else { found }
+}
+
+/// A share of nothing or of everything, with the interval of so many questions that all came out the same: resampling them
+/// shows no other.
+fn with_unseen(found: Estimate) -> Estimate {
+    if found.low < found.high || ![0.0, 1.0].contains(&found.value) {
+        return found;
+    }
+    let seen = binomial_interval(if found.value == 0.0 { 0 } else { found.n }, found.n, 0.95);
+    seen.map_or(found, |Estimate { low, high, .. }| Estimate { low, high, ..found })
 }
 
 /// How much more the measure is on `tallies` than on `baseline`, of the same questions in the same order: both are
@@ -36,8 +50,9 @@ pub(crate) fn bootstrap(groups: &[&[&[f64]]], of: impl Fn(&[&[f64]]) -> f64, see
             groups.iter().zip(&widths).map(|(group, width)| sum(group, counts, *width)).collect();
         of(&sums.iter().map(Vec::as_slice).collect::<Vec<_>>())
     };
-    let n_behind = (0..n).filter(|question| groups.iter().all(|group| counts_in(group[*question]))).count();
-    Estimate { n: n_behind, ..resample(n, seed, value_of) }
+    let behind: Vec<usize> =
+        (0..n).filter(|question| groups.iter().all(|group| counts_in(group[*question]))).collect();
+    resample(n, &behind, seed, value_of)
 }
 
 /// Whether a question has a part in a measure: one of another level adds nothing, not even to the number of questions.
@@ -45,9 +60,34 @@ fn counts_in(tally: &[f64]) -> bool {
     tally.iter().any(|number| *number != 0.0)
 }
 
-/// A quantity of `n` questions, given how often each counts. A resampling in which it is not finite is left out.
-pub(crate) fn resample(n: usize, seed: u64, value_of: impl FnMut(&[u32]) -> f64) -> Estimate {
-    bootstrap_counts(n, RESAMPLINGS, &mut HashedStream::new(seed, "bootstrap"), value_of)
+/// A quantity of `n` questions, given how often each counts, that rests on those `behind` it. A resampling in which it is not
+/// finite is left out. Of few questions percentiles are too narrow, and of one they have no width: the interval reaches
+/// as far as the jackknife's does, and one question has none.
+pub(crate) fn resample(
+    n: usize,
+    behind: &[usize],
+    seed: u64,
+    mut value_of: impl FnMut(&[u32]) -> f64,
+) -> Estimate {
+    let found = bootstrap_counts(n, RESAMPLINGS, &mut HashedStream::new(seed, "bootstrap"), &mut value_of);
+    let found = Estimate { n: behind.len(), ..found };
+    if behind.len() > MANY {
+        return found;
+    }
+    let mut counts = vec![1; n];
+    let left_out: Vec<f64> = behind
+        .iter()
+        .map(|question| {
+            counts[*question] = 0;
+            let value = value_of(&counts);
+            counts[*question] = 1;
+            value
+        })
+        .collect();
+    match jackknife_half_width(&left_out) {
+        Some(half) => found.reaching(half),
+        None => Estimate { low: f64::NAN, high: f64::NAN, ..found },
+    }
 }
 
 fn sum(group: &[&[f64]], counts: &[u32], width: usize) -> Vec<f64> {
@@ -102,6 +142,26 @@ mod tests {
         assert_eq!(compare(&measure, &slices(&ten), &slices(&four), 1).n, 4);
         // The denominator need not come last: a reply may share no words with its reference.
         assert_eq!(estimate(&measure, &[&[1.0, 1.0, 0.0]], 1).n, 1);
+    }
+
+    #[test]
+    fn few_questions_have_wide_intervals_and_one_has_none() {
+        let nats = Measure::nats("nll", "");
+        let tallies: Vec<Vec<f64>> = [2.1, 1.9, 2.4, 2.0, 1.6].iter().map(|x| vec![*x, 1.0]).collect();
+        let (one, five) = (estimate(&nats, &slices(&tallies[..1]), 1), estimate(&nats, &slices(&tallies), 1));
+        assert!(
+            (one.value - 2.1).abs() < 1e-12 && one.low.is_nan() && one.high.is_nan() && one.n == 1,
+            "{one:?}"
+        );
+        // Student's: 2.0 ± 2.776·0.1304.
+        assert!((five.low - 1.638).abs() < 1e-3 && (five.high - 2.362).abs() < 1e-3, "{five:?}");
+        let zero = [[0.0, 1.0]];
+        let two: Vec<&[f64]> = vec![&tallies[0], &tallies[1]];
+        assert!(compare(&nats, &two[..1], &[&zero[0]], 1).low.is_nan());
+        // Neither is twenty right answers of twenty a certainty: Clopper and Pearson's interval begins at 0.832.
+        let right = self::tallies(&[true; 20]);
+        let all = estimate(&Measure::share("right", ""), &slices(&right), 1);
+        assert!((all.low - 0.8316).abs() < 1e-3 && all.high > 0.9999, "{all:?}");
     }
 
     #[test]

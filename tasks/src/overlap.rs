@@ -23,14 +23,14 @@ pub(crate) const MEASURES: &[Measure] = &[
         name: "chrf",
         meaning: "overlap of character n-grams with the reference, over the set",
         unit: Unit::Share,
-        more_is_better: true,
+        more_is_better: Some(true),
         of: score,
     },
     Measure {
         name: "chrf++",
         meaning: "overlap of character and word n-grams with the reference, over the set",
         unit: Unit::Share,
-        more_is_better: true,
+        more_is_better: Some(true),
         of: score,
     },
 ];

@@ -20,7 +20,7 @@ const STORIES: u64 = 1000;
 pub(crate) const MEASURES: &[Measure] = &[
     Measure::share("acc", "the right answer is likelier than each of three with another result"),
     Measure {
-        more_is_better: true,
+        more_is_better: Some(true),
         ..Measure::nats("margin", "log-likelihood of the right answer minus the mean of the wrong ones'")
     },
 ];

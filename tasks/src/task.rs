@@ -67,8 +67,8 @@ pub struct Measure {
     pub meaning: &'static str,
     /// Its unit.
     pub unit: Unit,
-    /// Whether more is better.
-    pub more_is_better: bool,
+    /// Whether more is better; `None` if neither is.
+    pub more_is_better: Option<bool>,
     /// The measure as a function of the tallies' sums.
     pub of: fn(&[f64]) -> f64,
 }
@@ -88,17 +88,17 @@ pub enum Unit {
 impl Measure {
     /// A share of right answers; each tally is `[right, total]`.
     pub const fn share(name: &'static str, meaning: &'static str) -> Self {
-        Self { name, meaning, unit: Unit::Share, more_is_better: true, of: ratio }
+        Self { name, meaning, unit: Unit::Share, more_is_better: Some(true), of: ratio }
     }
 
     /// A mean in nats of which less is better; each tally is `[sum, count]`.
     pub const fn nats(name: &'static str, meaning: &'static str) -> Self {
-        Self { name, meaning, unit: Unit::Nats, more_is_better: false, of: ratio }
+        Self { name, meaning, unit: Unit::Nats, more_is_better: Some(false), of: ratio }
     }
 
     /// An expected calibration error; each tally has the sum of (probability − hit) for each bin, then the number of tokens.
     pub const fn calibration_error(name: &'static str, meaning: &'static str) -> Self {
-        Self { name, meaning, unit: Unit::Share, more_is_better: false, of: calibration_error }
+        Self { name, meaning, unit: Unit::Share, more_is_better: Some(false), of: calibration_error }
     }
 }
 

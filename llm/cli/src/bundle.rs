@@ -246,7 +246,7 @@ mod tests {
     #[test]
     fn a_bundle_that_fails_leaves_nothing() {
         // The rows are packed before the missing reference is found.
-        let (folder, config) = bench("reference.topk = \"nowhere\"");
+        let (folder, config) = bench("reference.topk = \"nowhere\"\nobjective = \"distill\"");
         let before = fs::read_dir(folder.path()).unwrap().count();
         for _ in 0..2 {
             let bundle = Arguments { folder: folder.path().join("bundle"), config: config.clone() };
@@ -266,17 +266,23 @@ mod tests {
                 "eval.test.data = \"gsm8k\"\neval.test.split = \"dev\"",
                 "run.toml:4: `eval.test.split`: the data set",
             ),
-            ("reference.topk = \"nowhere\"", "run.toml:3: `reference.topk`: `nowhere`: No such file"),
             (
-                "reference.model = \"nowhere\"",
+                "reference.topk = \"nowhere\"\nobjective = \"distill\"",
+                "run.toml:3: `reference.topk`: `nowhere`: No such file",
+            ),
+            (
+                "reference.model = \"nowhere\"\nobjective = \"distill\"",
                 "run.toml:3: `reference.model`: there is no file or folder `nowhere`",
             ),
             (
-                "reference.adapter = \"nowhere\"",
+                "reference.adapter = \"nowhere\"\nobjective = \"distill\"",
                 "run.toml:3: `reference.adapter`: there is no folder `nowhere`",
             ),
             ("model.chat_template = \"nowhere\"", "run.toml:3: `model.chat_template`: nowhere: No such file"),
-            ("data.uncertainty = \"nowhere\"", "run.toml:3: `data.uncertainty`: there is no file `nowhere`"),
+            (
+                "data.uncertainty = \"nowhere\"\nobjective = \"bald\"",
+                "run.toml:3: `data.uncertainty`: there is no file `nowhere`",
+            ),
         ] {
             let (folder, config) = bench(keys);
             let error = pack(&config, &folder.path().join("bundle")).unwrap_err().to_string();

@@ -28,6 +28,12 @@ const NO_MEASURE: &str = "no token of these documents has this measure: --passes
 
 /// What to show, and how to colour it.
 #[derive(clap::Args, Debug)]
+#[command(
+    // Without estimates nothing but the tokenizer is loaded, and these would have no effect; a file of estimates needs no model.
+    mut_group("Settings", |group| group.requires_all(["uncertainty", "data"])),
+    mut_group("ModelArguments", |group| group.requires("data")),
+    mut_arg("precision", |arg| arg.requires("uncertainty"))
+)]
 pub struct Arguments {
     /// File (JSON lines, a JSON array, Parquet), or name of a data set: gsm8k, gsm8k/test
     #[arg(required_unless_present = "uncertainty")]
@@ -189,6 +195,29 @@ mod tests {
     struct Line {
         #[command(flatten)]
         arguments: Arguments,
+    }
+
+    #[test]
+    fn flags_of_the_estimates_require_them() {
+        for flag in [
+            "--passes=5",
+            "--rate=0.9",
+            "--places=lora",
+            "--masks=document",
+            "--prompt=deterministic",
+            "--seed=3",
+            "--adapters=a,b",
+            "--top=3",
+            "--precision=f32",
+        ] {
+            let error = Line::try_parse_from(["", "rows.jsonl", flag]).err().unwrap().to_string();
+            assert!(error.contains("--uncertainty"), "{flag}: {error}");
+            assert!(Line::try_parse_from(["", "rows.jsonl", "--uncertainty", flag]).is_ok(), "{flag}");
+        }
+        assert!(Line::try_parse_from(["", "rows.jsonl", "--adapter=a", "--date=2025-01-31"]).is_ok());
+        for flag in ["--model=m", "--adapter=a", "--passes=5"] {
+            assert!(Line::try_parse_from(["", "--uncertainty", "u.jsonl", flag]).is_err(), "{flag}");
+        }
     }
 
     #[test]

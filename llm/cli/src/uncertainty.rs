@@ -339,6 +339,10 @@ impl Settings {
 
     /// Loads the tokenizer alone; that of a folder does not need the weights.
     pub(super) fn tokenizer(&self) -> Result<Tokenizer> {
+        // Only its chat template is read, which an adapter may lack.
+        if let Some(folder) = self.model.adapter.as_deref().filter(|folder| !folder.is_dir()) {
+            return Err(Error::setting("--adapter", format!("there is no folder `{}`", folder.display())));
+        }
         let (model, template) = (&self.model.model, self.template()?);
         let date = self.model.date.unwrap_or_default();
         if Path::new(model).join("tokenizer.json").is_file() {

@@ -130,19 +130,20 @@ fn beginning_afresh_removes_the_former_run_once_everything_is_open() {
     }
 
     let own = format!("reference.adapter={}", out.join("adapter").display());
-    for (set, complaint) in [
-        ("model.source=nowhere", "`nowhere`"),
-        ("data.train=nowhere.jsonl", "`nowhere.jsonl`"),
-        ("eval.held.data=nowhere.jsonl", "`nowhere.jsonl`"),
-        ("reference.adapter=nowhere", "there is no folder `nowhere`"),
-        ("objective.preset=rho", "reference.adapter"),
-        ("lora.target_modules=[\"q_porj\"]", "q_porj"),
-        (own.as_str(), "which --fresh removes"),
+    for (sets, complaint) in [
+        (&["model.source=nowhere"][..], "`nowhere`"),
+        (&["data.train=nowhere.jsonl"], "`nowhere.jsonl`"),
+        (&["eval.held.data=nowhere.jsonl"], "`nowhere.jsonl`"),
+        (&["objective.preset=rho", "reference.adapter=nowhere"], "there is no folder `nowhere`"),
+        (&["objective.preset=rho"], "reference.adapter"),
+        (&["lora.target_modules=[\"q_porj\"]"], "q_porj"),
+        (&["objective.preset=rho", &own], "which --fresh removes"),
     ] {
-        let output = bench.run("out", &[&first[..], &["--fresh", "--set", set]].concat());
+        let set: Vec<&str> = sets.iter().flat_map(|set| ["--set", *set]).collect();
+        let output = bench.run("out", &[&first[..], &["--fresh"], &set].concat());
         assert_eq!(output.status.code(), Some(1), "{}", said(&output));
         assert!(said(&output).contains(complaint), "{complaint}\n{}", said(&output));
-        assert!(below(&out) == before, "{set}");
+        assert!(below(&out) == before, "{sets:?}");
     }
 
     // A run that writes as little as there is, and does not get far.

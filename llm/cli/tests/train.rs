@@ -31,7 +31,11 @@ fn what_cannot_be_is_refused_with_a_reason() {
             &["--set", "model.source=nowhere"],
             "--set model.source: there is no file or folder `nowhere`",
         ),
-        ("new", &["--set", "reference.topk=nowhere"], "--set reference.topk: there is no file `nowhere`"),
+        (
+            "new",
+            &["--set", "objective=distill", "--set", "reference.topk=nowhere"],
+            "--set reference.topk: there is no file `nowhere`",
+        ),
         ("new", &["--set", "data.train=nowhere.jsonl"], "`nowhere.jsonl`"),
         ("new", &["--set", "train.lrr=1"], "did you mean `train.lr`?"),
         ("new", &["--set", "lora.target_modules=[\"q_porj\"]"], "q_porj"),
@@ -223,6 +227,27 @@ fn a_file_of_probable_tokens_serves_in_place_of_the_model() {
     }
 }
 
+#[test]
+fn the_best_result_has_the_lowest_nll_however_little_that_fell() {
+    let bench = Bench::new();
+    let run = |out: &str, least: &str| {
+        let settings = ["train.steps=21", "objective=mle", NO_GROWTH, least];
+        let output = bench.run(out, &settings.map(|setting| ["--set", setting]).concat());
+        assert!(output.status.success(), "{}", said(&output));
+        said(&output)
+    };
+    run("any", "train.early_stop.min_delta=0");
+    let text = run("much", "train.early_stop.min_delta=100");
+    let metrics = fs::read_to_string(bench.path("much/metrics.jsonl")).unwrap();
+    let lines = metrics.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let nlls: Vec<f64> =
+        lines.filter(|line| line["eval"] == "held").map(|line| line["nll"].as_f64().unwrap()).collect();
+    let lowest = nlls.iter().copied().fold(f64::INFINITY, f64::min);
+    assert!(nlls.len() == 4 && lowest < nlls[0], "{nlls:?}");
+    assert!(text.contains(&format!("best nll    {lowest:.4}, in ")), "{text}");
+    bench.same("any", "much", &["best/adapter_model.safetensors"]);
+}
+
 /// A folder's `config.json` or `tokenizer.json`, changed.
 fn edit(path: &Path, change: impl FnOnce(&mut serde_json::Value)) {
     let mut content = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
@@ -353,7 +378,7 @@ fn estimates_serve_an_objective_that_reads_them() {
     for (arguments, complaint) in [
         (&["--set", "objective.select.by=bald"][..], "data.uncertainty"),
         (
-            &["--set", &setting(&bench.path("rows.jsonl"))],
+            &["--set", "objective.select.by=bald", "--set", &setting(&bench.path("rows.jsonl"))],
             "is not the header of a file of `tokensieve uncertainty`",
         ),
         (&["--set", "objective=policy-gradient"], "row 0 has no `advantage`"),
@@ -363,7 +388,8 @@ fn estimates_serve_an_objective_that_reads_them() {
         assert!(said(&output).contains(complaint), "{complaint}\n{}", said(&output));
     }
     write(&records[..9]);
-    let output = bench.run("refused", &["--set", &setting(&losses)]);
+    let by_bald = ["--set", "objective.select.by=bald", "--set", &setting(&losses)];
+    let output = bench.run("refused", &by_bald);
     assert!(said(&output).contains("losses.jsonl: holds no estimates of row 8"), "{}", said(&output));
 }
 

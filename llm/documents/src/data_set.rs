@@ -25,7 +25,7 @@ pub struct DataSet {
     pub rows: usize,
     /// The bad rows.
     pub skipped: Vec<Skipped>,
-    /// Number of documents cut to `max_length`.
+    /// Number of documents cut to `max_length`, including those of which no response is left.
     pub truncated: usize,
     /// The file that was read.
     pub path: PathBuf,
@@ -164,7 +164,8 @@ impl Reading<'_> {
         Ok(())
     }
 
-    /// The documents of a row, cut to `max_length`, and how many of them were cut.
+    /// The documents of a row, cut to `max_length`, and how many were cut. Of several, those that keep a part of their
+    /// response are left.
     fn fit(&self, mut documents: Vec<Document>) -> Result<(Vec<Document>, usize), String> {
         let max = self.source.max_length.unwrap_or(usize::MAX);
         let mut cut = 0;
@@ -177,7 +178,8 @@ impl Reading<'_> {
             document.weights.truncate(max);
             cut += 1;
         }
-        if documents.iter().any(|document| document.response_tokens() == 0) {
+        documents.retain(|document| document.response_tokens() > 0);
+        if documents.is_empty() {
             return Err(format!("truncation to {max} tokens leaves nothing of the response"));
         }
         Ok((documents, cut))

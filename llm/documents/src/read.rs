@@ -25,6 +25,9 @@ pub(super) fn rows(path: &Path, take: &mut OnRow) -> Result<()> {
     match head {
         [b'P', b'A', b'R', b'1', ..] => return parquet::rows(path, take),
         [0x1f, 0x8b, ..] => return Err(Error::file(path, "is compressed with gzip; decompress it first")),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => {
+            return Err(Error::file(path, "is compressed with zstd; decompress it first"));
+        }
         [0xff, 0xfe, ..] | [b'{' | b'[', 0, ..] => return Err(utf_16(path, "LE")),
         [0xfe, 0xff, ..] | [0, b'{' | b'[', ..] => return Err(utf_16(path, "BE")),
         [0xef, 0xbb, 0xbf, ..] => input.consume(3),
@@ -57,12 +60,26 @@ fn lines(path: &Path, mut input: impl BufRead, take: &mut OnRow) -> Result<()> {
         if line.trim_ascii().is_empty() {
             continue;
         }
-        let row = serde_json::from_slice(&line).map_err(|error| json_error(&error));
+        let row = serde_json::from_slice(&line).map_err(|error| line_error(number, &line, &error));
         if take(number, row.and_then(|Object(row)| row))?.is_break() {
             break;
         }
     }
     Ok(())
+}
+
+/// What is wrong with a line that is not JSON, and the remedy where what it is instead is plain.
+fn line_error(number: usize, line: &[u8], error: &serde_json::Error) -> String {
+    let what = json_error(error);
+    match line.trim_ascii() {
+        [b'{', .., b'}', b','] => format!("{what}; in JSON lines no comma follows a row: remove it"),
+        [b'"' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z', rest @ ..]
+            if number == 1 && rest.iter().any(|byte| b",;\t".contains(byte)) =>
+        {
+            format!("{what}; if it is a table (CSV, TSV), convert it to JSON lines or Parquet first")
+        }
+        _ => what,
+    }
 }
 
 /// The parser's error without its line number, which the caller reports.

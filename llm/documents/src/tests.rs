@@ -368,7 +368,23 @@ fn files_of_other_kinds_are_read_or_refused() {
     assert!(sandbox.error(format!("[{row}\n] x")).contains("rows:2: is not JSON: trailing"));
     assert!(sandbox.error("[]").contains("none of its 0 rows"));
     assert!(sandbox.error("").contains("none of its 0 rows"));
-    assert!(sandbox.error([0x1f, 0x8b, 8, 0]).contains("decompress it first"));
+    assert!(sandbox.error([0x1f, 0x8b, 8, 0]).contains("is compressed with gzip; decompress it first"));
+    assert!(
+        sandbox.error([0x28, 0xb5, 0x2f, 0xfd, 4]).contains("is compressed with zstd; decompress it first")
+    );
+    for header in ["question,answer", "\"question\",\"answer\"", "question\tanswer", "Frage;Antwort"] {
+        let error = sandbox.error(format!("{header}\nQ,A\n"));
+        assert!(error.contains("rows:1: is not JSON: "), "{error}");
+        assert!(
+            error.contains("; if it is a table (CSV, TSV), convert it to JSON lines or Parquet"),
+            "{error}"
+        );
+    }
+    let error = sandbox.error(format!("{row},\n{row},\n"));
+    assert!(
+        error.contains("rows:1: is not JSON: trailing characters (column 33); in JSON lines no comma"),
+        "{error}"
+    );
     assert!(sandbox.error(b"PAR1 and no more").contains("Parquet"));
     let limited = DataSource { limit: Some(1), ..sandbox.source(format!("[{row},\n{{]")) };
     assert_eq!(load(&limited, tokenizer()).unwrap().documents.len(), 1);

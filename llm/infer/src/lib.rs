@@ -47,5 +47,6 @@
 
 pub mod evaluate;
 pub mod generate;
+mod header;
 pub mod together;
 pub mod uncertainty;

@@ -141,7 +141,7 @@ fn copy_or_write_config(checkpoint: &Checkpoint, folder: &Path, kind: Kind) -> R
         TokenizerSource::Built(text) => {
             let mut config = checkpoint.config().to_json(&path)?;
             config.insert("torch_dtype".to_owned(), json!(dtype));
-            let ids = ids(&text);
+            let ids = ids(&text, &checkpoint.config().family);
             config.extend(ids.clone());
             write_json(&path, &Value::Object(config))?;
             write_json(&folder.join(GENERATION), &Value::Object(ids))?;
@@ -174,13 +174,17 @@ fn end_with(checkpoint: &Checkpoint, path: &Path) -> Result<()> {
 }
 
 /// `bos_token_id` and the like.
-fn ids(text: &BuiltTokenizer) -> Map<String, Value> {
+fn ids(text: &BuiltTokenizer, family: &str) -> Map<String, Value> {
     let tokens = [("bos_token_id", &text.bos), (EOS, &text.eos), ("pad_token_id", &text.pad)];
     let id = |token: &String| text.tokenizer.token_to_id(token);
-    tokens
-        .into_iter()
-        .filter_map(|(key, token)| Some((key.to_owned(), json!(id(token.as_ref()?)?))))
-        .collect()
+    let known =
+        tokens.into_iter().filter_map(|(key, token)| Some((key.to_owned(), json!(id(token.as_ref()?)?))));
+    let mut ids: Map<String, Value> = known.collect();
+    if family == "phi3" {
+        // Without the key, transformers takes token 32,000, which a small vocabulary does not have.
+        ids.entry("pad_token_id").or_insert(Value::Null);
+    }
+    ids
 }
 
 fn write_tokenizer(text: &BuiltTokenizer, folder: &Path, max_length: i64) -> Result<()> {
@@ -214,6 +218,7 @@ fn write_json(path: &Path, value: &Value) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::characters::characters;
     use crate::weights::DEFAULT;
 
     #[test]
@@ -245,6 +250,16 @@ mod tests {
             end_with(&checkpoint, &path).unwrap();
             assert_eq!(fs::read_to_string(&path).unwrap(), format!("{after:#}\n"));
         }
+    }
+
+    #[test]
+    fn a_padding_token_is_named_where_transformers_would_take_another() {
+        let mut text = characters("ab", None).unwrap();
+        let end = json!(text.tokenizer.token_to_id(text.pad.as_ref().unwrap()));
+        assert_eq!(ids(&text, "phi3")["pad_token_id"], end);
+        text.pad = None;
+        assert_eq!(ids(&text, "phi3").get("pad_token_id"), Some(&Value::Null));
+        assert_eq!(ids(&text, "llama").get("pad_token_id"), None);
     }
 
     #[test]

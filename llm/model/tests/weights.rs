@@ -239,6 +239,32 @@ fn what_is_no_model_is_named() {
     }
 }
 
+#[test]
+fn a_whole_file_counts_before_a_former_index() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let original = fixture("llama");
+    for name in ["config.json", "model.safetensors"] {
+        std::fs::copy(original.join(name), at(name)).unwrap();
+    }
+    let mut former = std::fs::read(at("model.safetensors")).unwrap();
+    *former.last_mut().unwrap() ^= 1;
+    std::fs::write(at("model-00001-of-00001.safetensors"), former).unwrap();
+    let names = open("llama").names();
+    let map: serde_json::Map<_, _> =
+        names.iter().map(|name| (name.clone(), "model-00001-of-00001.safetensors".into())).collect();
+    let index = serde_json::json!({ "weight_map": map });
+    std::fs::write(at("model.safetensors.index.json"), index.to_string()).unwrap();
+    let differing = || {
+        let (found, whole) = (Checkpoint::open(folder.path().to_str().unwrap()).unwrap(), open("llama"));
+        let values = |from: &Checkpoint, name: &str| bits(&from.tensor(name, Kind::Float).unwrap());
+        names.iter().filter(|name| values(&found, name) != values(&whole, name)).count()
+    };
+    assert_eq!(differing(), 0);
+    std::fs::remove_file(at("model.safetensors")).unwrap();
+    assert_eq!(differing(), 1);
+}
+
 /// Everything that can be read from a GGUF file, each part an error or not.
 fn read_all(path: &Path) {
     if let Ok(gguf) = Gguf::open(path) {

@@ -1,4 +1,4 @@
-// torch's TCPStore in four calls: torchrun's agent runs one, and whoever it started finds the others through it.
+// torch's TCPStore in five calls: torchrun's agent runs one, and whoever it started finds the others through it.
 // `src/store.rs` is the other side.
 
 #include <c10/util/Logging.h>
@@ -69,6 +69,11 @@ char *ts_store_get(TCPStore *store, const char *key, int64_t milliseconds, uint8
     memcpy(*value, bytes.data(), bytes.size());
     *length = bytes.size();
   });
+}
+
+// Adds one to a number that begins at 0, and gives the sum.
+char *ts_store_count(TCPStore *store, const char *key, int64_t *sum) {
+  return caught([&] { *sum = store->add(key, 1); });
 }
 
 void ts_store_close(TCPStore *store) { c10::intrusive_ptr<TCPStore>::reclaim(store); }

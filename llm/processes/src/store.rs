@@ -26,6 +26,7 @@ unsafe extern "C" {
         value: *mut *mut u8,
         length: *mut usize,
     ) -> *mut c_char;
+    fn ts_store_count(store: *mut c_void, key: *const c_char, sum: *mut i64) -> *mut c_char;
     fn ts_store_close(store: *mut c_void);
 }
 
@@ -91,6 +92,15 @@ impl Store {
         unsafe { libc::free(value.cast()) };
         Ok(bytes)
     }
+
+    /// Adds one to the number of a key, which begins at 0, and gives the sum.
+    pub fn count(&self, key: &str) -> Result<i64, Error> {
+        let key = text(key)?;
+        let mut sum = 0;
+        // SAFETY: the store is open; the key lives through the call, which fills in the sum unless it gives a message.
+        let message = unsafe { ts_store_count(self.store, key.as_ptr(), &raw mut sum) };
+        complaint(message).map_or(Ok(sum), |what| Err(Error::Store(what)))
+    }
 }
 
 impl Drop for Store {
@@ -135,6 +145,7 @@ mod tests {
         other.set("empty", &[]).unwrap();
         assert!(kept.get("empty", PATIENCE).unwrap().is_empty());
         assert!(kept.get("nobody", Duration::from_millis(50)).is_err());
+        assert_eq!([kept.count("n"), other.count("n"), kept.count("m")].map(Result::unwrap), [1, 2, 1]);
     }
 
     #[test]

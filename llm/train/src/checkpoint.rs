@@ -26,8 +26,10 @@ pub struct State {
     pub steps: u64,
     /// The step after which the held-out sets were last evaluated.
     pub evaluated: Option<u64>,
-    /// Best NLL for early stopping, and evaluations since.
+    /// NLL at the last progress for early stopping, and evaluations since.
     pub progress: Option<(f64, u64)>,
+    /// Lowest NLL of the set that early stopping watches: that of the best result.
+    pub lowest: Option<f64>,
     /// Hash of the configuration.
     pub config: String,
     /// Hash of the base model.
@@ -79,13 +81,15 @@ impl State {
         if !checksum.is_empty() && checksum.trim_end() != format!("{:x}", Sha256::digest(above)) {
             return wrong(CHANGED);
         }
-        let state: Self = toml::from_str(above).map_err(|error| Error::file(&path, error.message()))?;
+        let mut state: Self = toml::from_str(above).map_err(|error| Error::file(&path, error.message()))?;
         if checksum.is_empty() && !state.files.is_empty() {
             return wrong(CHANGED);
         }
         if state.step > state.steps {
             return wrong(&format!("says that {} of {} steps are done", state.step, state.steps));
         }
+        // In checkpoints of older versions both are the same.
+        state.lowest = state.lowest.or(state.progress.map(|(nll, _)| nll));
         Ok(state)
     }
 
@@ -215,6 +219,7 @@ mod tests {
             steps: 9,
             evaluated: None,
             progress: None,
+            lowest: None,
             config: "c".to_owned(),
             model: "m".to_owned(),
             data: BTreeMap::new(),
@@ -236,6 +241,7 @@ mod tests {
         training.pulls(&stats).unwrap();
         let state = State {
             progress: Some((f64::INFINITY, 0)),
+            lowest: Some(f64::INFINITY),
             data: [("train".to_owned(), "d".to_owned())].into(),
             reference: Some("r".to_owned()),
             logs: [("metrics.jsonl".to_owned(), 12)].into(),
@@ -246,7 +252,9 @@ mod tests {
         // A checkpoint of an older version.
         let path = folder.path().join(STATE);
         let text = fs::read_to_string(&path).unwrap();
-        fs::write(&path, text.split(CHECKSUM).next().unwrap().replace("[files]", "")).unwrap();
+        let older = text.split(CHECKSUM).next().unwrap().replace("[files]", "").replace("lowest = inf\n", "");
+        assert!(!older.contains("lowest"), "{older}");
+        fs::write(&path, older).unwrap();
         assert_eq!(State::load(folder.path()).unwrap(), state);
         fs::write(folder.path().join(STATE), "step = 1\n").unwrap();
         let error = State::load(folder.path()).unwrap_err().to_string();

@@ -168,10 +168,12 @@ impl<'a> Run<'a> {
             let Some(early) = self.config.train.early_stop.as_ref().filter(|early| early.on == *name) else {
                 continue;
             };
-            let (best, waited) = self.state.progress.unwrap_or((f64::INFINITY, 0));
-            let better = result.nll < best - early.min_delta;
-            self.state.progress = Some(if better { (result.nll, 0) } else { (best, waited + 1) });
-            if better {
+            let (last, waited) = self.state.progress.unwrap_or((f64::INFINITY, 0));
+            let progress = result.nll < last - early.min_delta;
+            self.state.progress = Some(if progress { (result.nll, 0) } else { (last, waited + 1) });
+            // What is too little for progress may be the best result all the same.
+            if self.state.lowest.is_none_or(|lowest| result.nll < lowest) {
+                self.state.lowest = Some(result.nll);
                 self.export(BEST)?;
             }
         }

@@ -19,7 +19,7 @@ impl Schedule {
     pub fn new(train: &Train, steps: u64) -> Self {
         let warmup = match train.warmup {
             Span::Steps(steps) => steps,
-            Span::Share(share) => (share * steps as f64).ceil() as u64,
+            Span::Share(share) => share_of(share, steps),
         };
         Self { shape: train.schedule, peak: train.lr, end: train.lr * train.lr_end, warmup, steps }
     }
@@ -42,9 +42,17 @@ impl Schedule {
     }
 }
 
+/// A share of so many, rounded up. A product may lie above the whole number that is meant: 1.1 · 50 is 55.00000000000001.
+pub(crate) fn share_of(share: f64, all: u64) -> u64 {
+    (share * all as f64 * (1.0 - 1e-12)).ceil() as u64
+}
+
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::config::Config;
 
     fn schedule(shape: Shape, end: f64, warmup: u64, steps: u64) -> Vec<f64> {
         let schedule = Schedule { shape, peak: 2.0, end, warmup, steps };
@@ -59,6 +67,17 @@ mod tests {
         assert_eq!((cosine[0], cosine[2]), (2.0, 1.25));
         assert!(cosine[3] > 0.5 && cosine[3] < 0.75, "{cosine:?}");
         assert_eq!(schedule(Shape::Linear, 0.0, 0, 1), [2.0]);
+    }
+
+    #[test]
+    fn a_share_of_the_run_is_no_step_too_long() {
+        for (share, steps, expected) in
+            [("0.07", 100, 7), ("0.03", 100, 3), ("0.03", 101, 4), ("0.1", 3, 1), ("0.0", 9, 0)]
+        {
+            let set = [format!("train.warmup={share}")];
+            let config = Config::parse(Path::new("run.toml"), "data.train = \"gsm8k\"", &set).unwrap();
+            assert_eq!(Schedule::new(&config.train, steps).warmup, expected, "{share} of {steps}");
+        }
     }
 
     #[test]

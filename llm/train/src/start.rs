@@ -24,7 +24,7 @@ use crate::log::Log;
 use crate::optimizer::Optimizer;
 use crate::resume::{Begin, Checkpoints, Found};
 use crate::run::{Run, Writer};
-use crate::schedule::Schedule;
+use crate::schedule::{Schedule, share_of};
 use crate::trained::Trained;
 use crate::{gpus, precomputed, references, step, together};
 
@@ -66,6 +66,7 @@ impl<'a> Run<'a> {
             steps,
             evaluated: None,
             progress: None,
+            lowest: None,
             config: config.hash(),
             model: base.hash(),
             data: hashes(&data, estimates),
@@ -196,7 +197,7 @@ fn run_length(config: &Config, documents: usize) -> Result<(u64, u64)> {
     let in_all = match config.train.length {
         Length::Steps(steps) => steps.saturating_mul(batch),
         // At most the largest integer of a checkpoint's TOML.
-        Length::Epochs(epochs) => ((epochs * documents as f64).ceil().max(1.0) as i64).unsigned_abs(),
+        Length::Epochs(epochs) => share_of(epochs, documents as u64).clamp(1, i64::MAX.unsigned_abs()),
     };
     let steps = in_all.div_ceil(batch);
     config.check_steps(steps)?;
@@ -226,6 +227,7 @@ fn command(words: impl Iterator<Item = OsString>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::ffi::OsStringExt as _;
+    use std::path::Path;
 
     use super::*;
 
@@ -233,5 +235,18 @@ mod tests {
     fn a_command_need_not_be_text() {
         let words = [&b"train"[..], b"mg\xff.toml"].map(|word| OsString::from_vec(word.to_vec()));
         assert_eq!(command(words.into_iter()), ["train", "mg\u{fffd}.toml"]);
+    }
+
+    #[test]
+    fn epochs_read_no_document_too_many() {
+        let length = |epochs: &str, documents| {
+            let set = [format!("train.epochs={epochs}"), "train.batch_size=11".to_owned()];
+            let config = Config::parse(Path::new("run.toml"), "data.train = \"gsm8k\"", &set).unwrap();
+            run_length(&config, documents).unwrap()
+        };
+        assert_eq!(length("1.1", 50), (5, 55));
+        assert_eq!(length("1.1", 51), (6, 57));
+        assert_eq!(length("0.001", 5), (1, 1));
+        assert_eq!(length("1e300", 5).1, i64::MAX.unsigned_abs());
     }
 }

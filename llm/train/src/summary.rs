@@ -42,7 +42,7 @@ impl Summary {
             text +=
                 &format!("speed       {:.0} tokens/s over {steps} steps\n", read as f64 / seconds.max(1e-9));
         }
-        if let Some((best, _)) = state.progress.filter(|(best, _)| best.is_finite()) {
+        if let Some(best) = state.lowest.filter(|best| best.is_finite()) {
             text += &format!("best nll    {best:.4}, in {out}/best\n");
         }
         if let Some(peak) = memory::peak_bytes() {

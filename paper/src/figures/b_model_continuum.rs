@@ -115,7 +115,7 @@ const CLAIMS: [Comparison; 4] = [
     better("threshold", "leaving out tokens of p below 0.2 does better than −log p on all", "threshold"),
     better(
         "upper-90",
-        "leaving out the tenth of the tokens with the least p does better than −log p on all",
+        "leaving out tokens of p below what a tenth of them has before training does better than −log p on all",
         "upper-90",
     ),
 ];

@@ -47,11 +47,12 @@ pub(super) static QUANTILES: Ablation = Ablation {
     id: "b-model-quantiles",
     title: "Training on the more or the less probable tokens with a real model",
     source: "B, figure 5: thresholds by quantile",
-    caption: "Gain over −log *p* on all tokens in the answers to the task, from −log *p* on the share of the tokens with the \
-              largest, or with the least, probability before training, for the strong domain with 30 % of the results wrong \
-              and for the weak one, whose answers count by their likeness to the right ones. At plain training's rate and step length. Mean over seeds with Student's 95 % interval, \
-              paired.",
-    axis: "share of the tokens",
+    caption: "Gain over −log *p* on all tokens in the answers to the task, from −log *p* on the tokens whose probability is \
+              above, or below, a threshold: that which this share of the tokens passes before training. The threshold \
+              stays while probabilities move, and with them the share. For the strong domain with 30 % of the results \
+              wrong and for the weak one, whose answers count by their likeness to the right ones. At plain training's \
+              rate and step length. Mean over seeds with Student's 95 % interval, paired.",
+    axis: "share of the tokens before training",
     curves: &[
         (
             "the most probable",

@@ -34,8 +34,9 @@ impl crate::Figure for Figure {
             source: "A, figure 3",
             caption: "Gain over plain maximum likelihood from training on the quarter of the tokens, or of the \
                       documents, with the largest value of a criterion: by what the model answers, and by the loss on \
-                      held-out documents at the temperature at which it is least. Mean over seeds with Student's 95 % \
-                      interval, paired.",
+                      held-out documents at the temperature at which it is least. The loss that RHO subtracts is that of \
+                      the same model trained plainly on as many other documents of the same data. Mean over seeds with \
+                      Student's 95 % interval, paired.",
             ..of_study()
         }
     }

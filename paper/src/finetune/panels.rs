@@ -11,20 +11,24 @@ use tokensieve_plot::{Axis, Panel};
 /// What every figure of the study says of its runs, where they depart from the papers, and the columns that most have.
 pub fn of_study() -> About {
     About {
-        protocol: "SmolLM2-135M-Instruct is fine-tuned by adapters of rank 32 on all linear modules, on documents that \
-                   each run goes over once, 32 a step (paper/plans/study.toml, docs/plans/study.md). Each seed trains \
-                   on documents of its own and is measured on held-out documents of its own (Alpaca's suffice for ten \
-                   seeds: the last four have the first four's again) and by questions drawn for it from the task's (of \
-                   instructions the same 500 for all). Learning rates are tuned for each way of training on another \
-                   seed. Profiles smoke and laptop run a small part with few seeds; profile study reads the outcomes \
-                   that the repository keeps (paper/recorded/study.jsonl.gz) and runs what is missing. The primary \
-                   claims are decided by the whole study, each once all its seeds are there: for them profile laptop \
-                   reads what is kept and runs nothing.",
+        protocol: "SmolLM2-135M-Instruct is fine-tuned by adapters of rank 32 on all linear modules, on documents \
+                   that each run goes over once, 32 a step, cut at 512 tokens (conversations: 4 a step, 1,024 \
+                   tokens; paper/plans/study.toml, docs/plans/study.md). Each seed trains on documents of its own \
+                   and is measured on held-out documents of its own (Alpaca's suffice for ten seeds: the last four \
+                   have the first four's again) and by questions drawn for it from the task's (of instructions the \
+                   same 500 for all). Learning rates are tuned for each way of training on another seed. Profiles \
+                   smoke and laptop run a small part with few seeds; profile study reads the outcomes that the \
+                   repository keeps (paper/recorded/study.jsonl.gz) and runs what is missing. The primary claims \
+                   are decided by the whole study, each once all its seeds are there: for them profile laptop reads \
+                   what is kept and runs nothing.",
         deviations: &[
-            "One model of 135 million parameters, read from 4-bit weights; the papers fine-tune models of 1 to 8 \
-             billion.",
+            "One model of 135 million parameters that was tuned to instructions before, read from 4-bit weights; the \
+             papers fine-tune base models of 1 to 14 billion.",
             "Each seed trains on at most 1,024 documents (GSM8K 736, conversations 104), the papers on 7,500 to \
-             52,000.",
+             67,000.",
+            "Paper A has one learning rate, 1e-4; here rates from 3e-5 to 3e-3 are tuned.",
+            "Paper B trains all weights, in batches of 256, with β₂ 0.95, a weight decay of 0.01 and a warm-up of 10 %; \
+             here adapters are trained as in paper A, with β₂ 0.999, no weight decay and a warm-up of 3 %.",
             "There is no judge: free replies are measured by the likelihood of references alone.",
         ],
         columns: SeedMean::columns(),

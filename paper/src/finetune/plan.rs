@@ -415,9 +415,9 @@ impl Plan {
         let batch = batch.unwrap_or(self.training.batch);
         let seeds = self.groups.iter().filter_map(|group| group.seeds.get(name)).chain([claimed]).max();
         Ok(format!(
-            "Each model was trained once on at most {rows} documents, {batch} a step, and measured by at most {questions} \
-             questions and {held_out} held-out documents of a kind; up to {} seeds, each with documents of its own \
-             (paper/plans/study.toml).",
+            "Each model was trained once on at most {rows} documents, up to {batch} a step, and measured by at most \
+             {questions} questions and {held_out} held-out documents of a kind; up to {} seeds, each with documents of \
+             its own (paper/plans/study.toml).",
             seeds.unwrap_or(&0)
         ))
     }

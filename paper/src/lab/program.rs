@@ -2,10 +2,12 @@
 #![allow(unsafe_code)] // What a subprocess does before it begins.
 
 use crate::code;
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use std::env;
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{self, File};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -21,16 +23,49 @@ const LAST_LINES: usize = 12;
 /// What builds the program beside this one.
 const BUILD: &str = "cargo build --release -p tokensieve-cli --bin tokensieve";
 
+/// A program, and which file it was when it was found.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// Where it is.
+    pub(super) path: PathBuf,
+    file: Identity,
+}
+
+/// What tells a file from another in its place: device, inode, size, and when it was written, in seconds and nanoseconds.
+type Identity = (u64, u64, u64, i64, i64);
+
+impl Program {
+    pub(super) fn at(path: PathBuf) -> Result<Self> {
+        Ok(Self { file: identity(&path)?, path })
+    }
+
+    /// Fails if another file is in its place: somebody compiled while jobs were run.
+    pub(super) fn is_unchanged(&self) -> Result<()> {
+        ensure!(
+            identity(&self.path).is_ok_and(|file| file == self.file),
+            "{} was built anew or replaced while this ran, and results are filed under the sources of the one that it was; \
+             type the command again",
+            self.path.display()
+        );
+        Ok(())
+    }
+}
+
+fn identity(path: &Path) -> Result<Identity> {
+    let about = fs::metadata(path).with_context(|| format!("looking at {}", path.display()))?;
+    Ok((about.dev(), about.ino(), about.size(), about.mtime(), about.mtime_nsec()))
+}
+
 /// Where the program is: `TOKENSIEVE_BIN`, else beside this program. Results are filed under the hash of its sources, so
 /// it must be built from the very sources that this program was.
-pub fn find() -> Result<PathBuf> {
-    // Asked once: it does not change while this program runs.
-    static FOUND: OnceLock<PathBuf> = OnceLock::new();
+pub fn find() -> Result<Program> {
+    // Asked once: whoever runs it makes sure that it is the same file.
+    static FOUND: OnceLock<Program> = OnceLock::new();
     if let Some(known) = FOUND.get() {
         return Ok(known.clone());
     }
-    let program = look(env::var_os("TOKENSIEVE_BIN"))?;
-    check(&program)?;
+    let program = Program::at(look(env::var_os("TOKENSIEVE_BIN"))?)?;
+    check(&program.path)?;
     Ok(FOUND.get_or_init(|| program).clone())
 }
 
@@ -77,11 +112,13 @@ pub(super) fn check(program: &Path) -> Result<()> {
     )
 }
 
-/// Runs the program to its end, its output going into the folder's log; `print` gets its newest line now and then.
+/// Runs the program to its end, its output going into the folder's log; `print` gets its newest line now and then. The
+/// folder's lock is the subprocess's too.
 pub(crate) fn run(
     program: &Path,
     arguments: &[String],
     folder: &Path,
+    lock: &File,
     threads: Option<usize>,
     print: &dyn Fn(&str),
 ) -> Result<()> {
@@ -94,7 +131,7 @@ pub(crate) fn run(
             command.env(name, threads.to_string());
         }
     }
-    end_with_this_one(&mut command);
+    end_with_this_one(&mut command, lock);
     let mut child = Child(command.spawn().with_context(|| format!("starting {}", program.display()))?);
     let mut pause = Duration::from_millis(5);
     let status = loop {
@@ -120,15 +157,19 @@ pub(crate) fn run(
 }
 
 /// Has the system end the subprocess with a checkpoint when this program ends, however that happens: it would keep the cores,
-/// and its folder, from whoever continues the work.
-fn end_with_this_one(command: &mut Command) {
-    let ask = || {
-        // SAFETY: a system call that concerns the subprocess alone.
-        let asked = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) };
-        if asked == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+/// and its folder, from whoever continues the work. Until it has ended it holds the lock, so that nobody begins beside it.
+fn end_with_this_one(command: &mut Command, lock: &File) {
+    let lock = lock.as_raw_fd();
+    let prepare = move || {
+        // SAFETY: system calls that concern the subprocess alone, which has every descriptor that was open here.
+        let failed = unsafe {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) != 0
+                || libc::fcntl(lock, libc::F_SETFD, 0) != 0
+        };
+        if failed { Err(std::io::Error::last_os_error()) } else { Ok(()) }
     };
-    // SAFETY: it makes one system call and allocates nothing.
-    unsafe { command.pre_exec(ask) };
+    // SAFETY: it makes two system calls and allocates nothing.
+    unsafe { command.pre_exec(prepare) };
 }
 
 /// A subprocess that does not outlive what waits for it.
@@ -158,7 +199,7 @@ pub(crate) fn typed(program: &Path, arguments: &[String]) -> String {
 
 /// The last lines of a text file that say something; a line that overwrote itself counts as its last state.
 fn last_lines(path: &Path, count: usize) -> Vec<String> {
-    let bytes = std::fs::read(path).unwrap_or_default();
+    let bytes = fs::read(path).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<&str> =
         text.lines().filter_map(|line| line.rsplit('\r').find(|part| !part.trim().is_empty())).collect();

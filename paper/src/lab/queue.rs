@@ -96,7 +96,7 @@ struct Failures {
 }
 
 /// Runs all jobs of a shard, `workers` at a time. A failed job stops only those that need it, unless it is found then that
-/// nothing can be written any more.
+/// no other can be done.
 pub fn run(
     lab: &Lab,
     jobs: &[Arc<Job>],
@@ -213,10 +213,10 @@ fn work(
             }
             Err(error) => {
                 event(Event::Failed(&job, &error));
-                let room = lab.has_room();
+                let others = lab.can_go_on();
                 let mut failed = failed();
                 failed.jobs.push(error);
-                failed.stop = failed.stop.take().or(room.err());
+                failed.stop = failed.stop.take().or(others.err());
                 State::Failed
             }
         };

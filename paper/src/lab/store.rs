@@ -2,10 +2,11 @@
 //!
 //! `out/lab/HASH/` is a result: it got that name when everything in it was there. `HASH.partial/` is one being made,
 //! or what a killed process left: training and evaluation continue in it. `HASH.lock` is held by the process that
-//! makes it and is free again when that process ends, however it ends; `collect.lock` likewise by the one that
-//! collects outcomes.
+//! makes it, and by the program that it runs there, and is free again when both have ended, however they end;
+//! `collect.lock` likewise by the process that collects outcomes.
 
 use super::job::{self, CONFIGURATION};
+use super::program::Program;
 use super::{Job, Verb, fixture, program};
 use crate::cache::{remove_folder, sha256, write_atomically};
 use crate::checkout;
@@ -63,7 +64,7 @@ pub struct Lab {
 #[derive(Debug)]
 enum Maker {
     /// The program, looked for when the first job has to be run, with its hash.
-    Program(OnceLock<(PathBuf, String)>),
+    Program(OnceLock<(Program, String)>),
     /// Made-up results, for tests of what reads them; the folder goes with the lab.
     Fixture { _folder: TempDir },
 }
@@ -104,6 +105,7 @@ impl Lab {
     /// The same lab with another program.
     #[cfg(test)]
     pub(super) fn with_program(self, program: PathBuf) -> Self {
+        let program = Program::at(program).expect("a test's program is there");
         Self { maker: Maker::Program(OnceLock::from((program, "test".into()))), ..self }
     }
 
@@ -185,20 +187,26 @@ impl Lab {
             self.make(needed, print)?;
         }
         let lock = files::wait_for(&self.lock(&job.id())?);
-        let _held = lock.with_context(|| format!("waiting for the process that runs {}", job.name))?;
-        self.make_locked(job, print)
+        let lock = lock.with_context(|| format!("waiting for the process that runs {}", job.name))?;
+        self.make_locked(job, &lock, print)
     }
 
     /// Runs a job whose needs are done, unless another process does.
     pub fn try_make(&self, job: &Job, print: &dyn Fn(&str)) -> Result<Result<bool, Busy>> {
         match files::claim(&self.lock(&job.id())?).context("locking a job")? {
-            Some(_held) => self.make_locked(job, print).map(|(_, made)| Ok(made)),
+            Some(lock) => self.make_locked(job, &lock, print).map(|(_, made)| Ok(made)),
             None => Ok(Err(Busy)),
         }
     }
 
-    /// Fails where no result can be written any more: on a full disk, for one.
-    pub(super) fn has_room(&self) -> Result<()> {
+    /// Fails where no other job can be done: the program is another one, or nothing can be written any more, as on a full
+    /// disk.
+    pub(super) fn can_go_on(&self) -> Result<()> {
+        if let Maker::Program(found) = &self.maker
+            && let Some((program, _)) = found.get()
+        {
+            program.is_unchanged()?;
+        }
         let file = self.folder.join(format!("room-{}", std::process::id()));
         let written = fs::write(&file, vec![1; ROOM]);
         let _ = fs::remove_file(&file);
@@ -211,7 +219,7 @@ impl Lab {
         Ok(self.folder.join(format!("{name}.lock")))
     }
 
-    fn make_locked(&self, job: &Job, print: &dyn Fn(&str)) -> Result<(PathBuf, bool)> {
+    fn make_locked(&self, job: &Job, lock: &File, print: &dyn Fn(&str)) -> Result<(PathBuf, bool)> {
         let folder = self.place(job);
         // Another process may have finished it while this one waited.
         if self.result(job)?.is_some() {
@@ -230,10 +238,11 @@ impl Lab {
                 ("made up for tests".into(), String::new())
             }
             Maker::Program(found) => {
-                let run = self.run(found, job, &partial, print);
+                let run = self.run(found, job, &partial, lock, print);
                 let seconds = before + start.elapsed().as_secs_f64();
                 if run.is_err() {
-                    write_atomically(&partial.join(SPENT), seconds.to_string())?;
+                    // What the job failed of may keep this from being written too, and is what counts.
+                    let _ = files::write_atomically(&partial.join(SPENT), seconds.to_string());
                 }
                 run.with_context(|| job.name.clone())?
             }
@@ -258,16 +267,17 @@ impl Lab {
 
     fn run(
         &self,
-        found: &OnceLock<(PathBuf, String)>,
+        found: &OnceLock<(Program, String)>,
         job: &Job,
         partial: &Path,
+        lock: &File,
         print: &dyn Fn(&str),
     ) -> Result<(String, String)> {
         let (program, hash) = if let Some(known) = found.get() {
             known
         } else {
             let program = program::find()?;
-            let hash = sha256(&fs::read(&program)?);
+            let hash = sha256(&fs::read(&program.path)?);
             found.get_or_init(|| (program, hash))
         };
         let place = |job: &Job| self.place(job);
@@ -277,8 +287,15 @@ impl Lab {
         let mut typed = Vec::new();
         for job in std::iter::once(job).chain(job.following()) {
             let arguments = job.command(partial, &place);
-            program::run(program, &arguments, partial, self.threads, print)?;
-            typed.push(program::typed(program, &arguments));
+            program.is_unchanged()?;
+            let ran = program::run(&program.path, &arguments, partial, lock, self.threads, print);
+            if let Err(changed) = program.is_unchanged() {
+                // Nobody can say which of the two worked there.
+                remove_folder(partial)?;
+                return Err(changed);
+            }
+            ran?;
+            typed.push(program::typed(&program.path, &arguments));
             let output = partial.join(job.verb.output());
             if !output.exists() {
                 bail!("`{}` ended well but left no {}", typed[typed.len() - 1], output.display());

@@ -233,7 +233,32 @@ fn where_nothing_can_be_written_no_other_job_is_begun() -> Result<()> {
     sandbox.install(&script)?;
     let error = format!("{:#}", queue::run(&sandbox.lab(), &grid(), Shard::ALL, 1, &|_| ()).unwrap_err());
     assert!(error.contains("1 of 12 jobs failed, and 11 more were not begun: writing in "), "{error}");
+    assert!(error.contains("train seed 0: `tokensieve train` failed"), "{error}");
     assert_eq!(sandbox.calls(), 1);
+    Ok(())
+}
+
+#[test]
+fn a_program_that_is_replaced_while_it_runs_ends_the_queue_and_leaves_nothing() -> Result<()> {
+    let sandbox = Sandbox::new("replaced")?;
+    let replace =
+        "rm \"$home/replace\"; install -m 755 \"$home/script\" \"$home/new\"; mv \"$home/new\" \"$0\"";
+    let script = format!("[ ! -e \"$home/replace\" ] || {{ {replace}; }}\necho \"$*\"");
+    sandbox.install(&SCRIPT.replace("echo \"$*\"", &script))?;
+    sandbox.touch("replace")?;
+    let lab = sandbox.lab();
+    let error = format!("{:#}", queue::run(&lab, &grid(), Shard::ALL, 1, &|_| ()).unwrap_err());
+    let what = format!("11 more were not begun: {} was built anew or replaced", sandbox.program().display());
+    assert!(error.contains(&what), "{error}");
+    assert_eq!(sandbox.calls(), 1);
+    let place = lab.place(&train(0));
+    assert!(!place.exists() && !place.with_extension("partial").exists());
+    // The lab that found the program before does not run this one.
+    let error = format!("{:#}", lab.make(&train(1), &silent).unwrap_err());
+    assert!(error.contains("train seed 1: ") && error.contains("type the command again"), "{error}");
+    assert_eq!(sandbox.calls(), 1);
+    queue::run(&sandbox.lab(), &grid(), Shard::ALL, 1, &|_| ())?;
+    assert_eq!(sandbox.calls(), 13);
     Ok(())
 }
 
@@ -315,11 +340,10 @@ fn started(sandbox: &Sandbox) -> Result<std::process::Child> {
     Ok(command.stdout(std::process::Stdio::null()).spawn()?)
 }
 
-#[test]
-fn programs_end_with_the_lab() -> Result<()> {
-    let sandbox = Sandbox::new("killed")?;
+/// Kills a lab whose programs are at work; returns the process of one of them.
+fn killed_at_work(sandbox: &Sandbox) -> Result<String> {
     sandbox.touch("endless")?;
-    let mut lab = started(&sandbox)?;
+    let mut lab = started(sandbox)?;
     let mut process = String::new();
     while !process.ends_with('\n') {
         std::thread::sleep(Duration::from_millis(5));
@@ -328,6 +352,13 @@ fn programs_end_with_the_lab() -> Result<()> {
     }
     lab.kill()?;
     lab.wait()?;
+    Ok(process)
+}
+
+#[test]
+fn programs_end_with_the_lab() -> Result<()> {
+    let sandbox = Sandbox::new("killed")?;
+    let process = killed_at_work(&sandbox)?;
     let folder = Path::new("/proc").join(process.trim());
     let begun = Instant::now();
     // One that has ended has no program; nobody here waits for it.
@@ -336,6 +367,21 @@ fn programs_end_with_the_lab() -> Result<()> {
         std::thread::sleep(Duration::from_millis(5));
     }
     Ok(())
+}
+
+#[test]
+fn a_program_that_ends_after_the_lab_keeps_its_folder_until_then() -> Result<()> {
+    let sandbox = Sandbox::new("lingering")?;
+    // As the real one it refuses a folder that another process is in, and takes its time to leave it.
+    let leave = "trap 'kill $!; sleep 1; rmdir \"$out/busy\"; exit 1' TERM";
+    let script = SCRIPT
+        .replace("echo one", &format!("{leave}\nmkdir \"$out/busy\" || exit 1\necho one"))
+        .replace("exec sleep 600", "sleep 600 & wait")
+        .replace("echo done", "rmdir \"$out/busy\"\necho done");
+    sandbox.install(&script)?;
+    killed_at_work(&sandbox)?;
+    fs::remove_file(sandbox.0.join("endless"))?;
+    queue::run(&sandbox.lab(), &[train(0), train(1)], Shard::ALL, 2, &|_| ())
 }
 
 /// A lab whose results say what they were made from.

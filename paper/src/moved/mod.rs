@@ -59,23 +59,35 @@ struct ClaimMoved {
 /// All that moved since a commit.
 #[derive(Debug, Default)]
 pub struct Since {
+    /// The commit that all is compared with, where it is another than the one that was named.
+    left: Option<String>,
     /// The tables, in the order of the figures.
     tables: Vec<Moved>,
     /// Recorded verdicts that are not what they were though their table is, or that came or went with a claim.
     verdicts: Vec<ClaimMoved>,
 }
 
-/// What moved since a commit.
+impl Since {
+    /// What stands behind the base's name.
+    fn left_at(&self) -> String {
+        self.left.as_ref().map_or_else(String::new, |commit| format!(", left at {}", &commit[..12]))
+    }
+}
+
+/// What moved since a commit, or since what is checked out left it.
 pub fn since(base: &str, entries: &[Entry]) -> Result<Since> {
     let root = &checkout::needed()?;
-    git(root, &["rev-parse", "--verify", "--quiet", "--end-of-options", &format!("{base}^{{commit}}")])
-        .with_context(|| format!("{base:?} names no commit of {}", root.display()))?;
+    let named =
+        git(root, &["rev-parse", "--verify", "--quiet", "--end-of-options", &format!("{base}^{{commit}}")])
+            .with_context(|| format!("{base:?} names no commit of {}", root.display()))?;
+    let named = named.trim();
+    let commit = common(root, named);
     let mut tables = Vec::new();
     for entry in entries {
         for (kind, folder, before_id, after_id) in TABLES {
             let id = entry.figure.about().id;
             let file = format!("{folder}/{before_id}{id}{after_id}");
-            let then = git(root, &["show", &format!("{base}:{file}")]).ok();
+            let then = git(root, &["show", &format!("{commit}:{file}")]).ok();
             let now = fs::read_to_string(root.join(&file)).ok();
             if then == now {
                 continue;
@@ -87,13 +99,20 @@ pub fn since(base: &str, entries: &[Entry]) -> Result<Since> {
         }
     }
     let file = format!("{}/{LEDGER}", checkout::RECORDED);
-    let then = git(root, &["show", &format!("{base}:{file}")]).unwrap_or_default();
+    let then = git(root, &["show", &format!("{commit}:{file}")]).unwrap_or_default();
     let now = fs::read_to_string(root.join(&file)).unwrap_or_default();
     let mut verdicts = verdicts(&then, &now).context(file)?;
     let shown: BTreeSet<&String> =
         tables.iter().flat_map(|moved| &moved.claims).map(|claim| &claim.id).collect();
     verdicts.retain(|claim| !shown.contains(&claim.id));
-    Ok(Since { tables, verdicts })
+    Ok(Since { left: (commit != named).then_some(commit), tables, verdicts })
+}
+
+/// The newest commit that is in the history of both this one and what is checked out: what came to a base after a branch had
+/// left it did not move on the branch. This one itself where they have none in common.
+fn common(root: &Path, commit: &str) -> String {
+    git(root, &["merge-base", commit, "HEAD"])
+        .map_or_else(|_| commit.to_owned(), |found| found.trim().to_owned())
 }
 
 /// The verdicts that differ between two ledgers.
@@ -178,9 +197,10 @@ fn address(svg: &str) -> String {
 
 /// What moved, for a comment on a pull request.
 pub fn markdown(base: &str, all: &Since) -> String {
+    let left = all.left_at();
     let mut text = match all.tables.len() {
-        0 => format!("No figure's numbers moved since `{base}`.\n"),
-        n => format!("Tables that moved since `{base}`: {n}.\n"),
+        0 => format!("No figure's numbers moved since `{base}`{left}.\n"),
+        n => format!("Tables that moved since `{base}`{left}: {n}.\n"),
     };
     for Moved { id, title, kind, moves, claims, .. } in &all.tables {
         let _ = write!(text, "\n**{id}** ({kind}): {title}. {}\n", moves.summary);
@@ -222,7 +242,7 @@ pub fn write(base: &str, all: &Since, folder: &Path) -> Result<PathBuf> {
     templates.add_template("moved.html", include_str!("moved.html"))?;
     let drawings: Vec<&[Option<String>; 2]> = all.tables.iter().map(|moved| &moved.drawings).collect();
     let page = templates.get_template("moved.html")?.render(context! {
-        base,
+        base => format!("{base}{}", all.left_at()),
         all => Serde(&all.tables),
         drawings => Serde(&drawings),
         verdicts => Serde(&all.verdicts),
@@ -256,7 +276,7 @@ mod tests {
 
         let scratch = tempfile::tempdir()?;
         let folder = scratch.path();
-        let all = Since { tables: vec![other, new], verdicts: verdicts("", "")? };
+        let all = Since { left: None, tables: vec![other, new], verdicts: verdicts("", "")? };
         let page = fs::read_to_string(write("main", &all, folder)?)?;
         assert_eq!(page.matches("data:image/svg+xml").count(), 3);
         assert!(markdown("main", &all).contains("**a-2c** (recorded)"));
@@ -269,7 +289,7 @@ mod tests {
         let ledger = |rows: &str| format!("id,verdict,effect,low,high,n\n{rows}");
         let then = ledger("a/x,holds,1,0,2,3\na/y,holds,1,0,2,3\na/z,undecided,1,0,2,3\n");
         let now = ledger("a/x,does not hold,1,0,2,3\na/y,holds,1.5,1,2,3\na/new,holds,1,0,2,3\n");
-        let all = Since { tables: Vec::new(), verdicts: verdicts(&then, &now)? };
+        let all = Since { verdicts: verdicts(&then, &now)?, ..Since::default() };
         let text = markdown("main", &all);
         for line in ["| a/x | holds | does not hold |", "| a/z | undecided | – |", "| a/new | – | holds |"]
         {
@@ -278,6 +298,35 @@ mod tests {
         assert!(!text.contains("a/y"), "{text}");
         let scratch = tempfile::tempdir()?;
         assert!(fs::read_to_string(write("main", &all, scratch.path())?)?.contains("a&#x2f;z"));
+        Ok(())
+    }
+
+    #[test]
+    fn a_branch_is_compared_with_the_commit_at_which_it_left_its_base() -> Result<()> {
+        let scratch = tempfile::tempdir()?;
+        let root = scratch.path();
+        let commit = |message: &str| -> Result<String> {
+            let ours = ["user.name=-", "user.email=-", "commit.gpgsign=false", "core.hooksPath=/dev/null"];
+            let mut arguments: Vec<&str> = ours.into_iter().flat_map(|setting| ["-c", setting]).collect();
+            arguments.extend(["commit", "--quiet", "--allow-empty", "--message", message]);
+            git(root, &arguments)?;
+            Ok(git(root, &["rev-parse", "HEAD"])?.trim().to_owned())
+        };
+        git(root, &["init", "--quiet"])?;
+        let left = commit("of both")?;
+        git(root, &["branch", "base"])?;
+        let own = commit("the branch's")?;
+        assert_eq!(common(root, &left), left);
+        git(root, &["checkout", "--quiet", "base"])?;
+        let gone_on = commit("the base's")?;
+        git(root, &["checkout", "--quiet", "--detach", &own])?;
+        assert_eq!(common(root, &gone_on), left);
+        git(root, &["checkout", "--quiet", "--orphan", "other"])?;
+        commit("of another history")?;
+        assert_eq!(common(root, &gone_on), gone_on);
+
+        let text = markdown("main", &Since { left: Some(left.clone()), ..Since::default() });
+        assert_eq!(text, format!("No figure's numbers moved since `main`, left at {}.\n", &left[..12]));
         Ok(())
     }
 

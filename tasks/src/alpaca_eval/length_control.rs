@@ -123,7 +123,7 @@ impl LengthControl {
         let preferences: Vec<f64> = contests.iter().map(|contest| contest.preference).collect();
         Ok(WinRates {
             raw: raw_win_rate(&preferences, seed),
-            length_controlled: resample(n, seed, controlled),
+            length_controlled: resample(n, &all(n), seed, controlled),
             weights: Weights::of(weights),
         })
     }
@@ -131,7 +131,12 @@ impl LengthControl {
 
 /// The mean preference.
 pub fn raw_win_rate(preferences: &[f64], seed: u64) -> Estimate {
-    resample(preferences.len(), seed, |counts| weighted_mean(counts, |i| preferences[i]))
+    let n = preferences.len();
+    resample(n, &all(n), seed, |counts| weighted_mean(counts, |i| preferences[i]))
+}
+
+fn all(n: usize) -> Vec<usize> {
+    (0..n).collect()
 }
 
 fn weighted_mean(counts: &[u32], value: impl Fn(usize) -> f64) -> f64 {

@@ -15,7 +15,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         name: "characters",
         meaning: "the mean length of a reply; what replies are worth takes a judge to say",
         unit: Unit::Number,
-        more_is_better: false,
+        more_is_better: Some(false),
         of: crate::task::ratio,
     },
     Measure::share("ended", "the reply came to an end by itself, within the limit of tokens"),

@@ -13,6 +13,8 @@
 //! | `bytes = FILE` | edits separated by `; `: `cut N`, `flip N`, `put N HEX`, `add HEX`, `swap OLD NEW`; a negative N counts from the end |
 //! | `arguments = true` | further arguments, as a shell splits them |
 //!
+//! `moved = [FROM, TO]` of a group renames a file before.
+//!
 //! Needs libtorch, and two minutes on two cores; makes its own model and data in temporary folders.
 //! `cargo test -p tokensieve-cli --test bad_input`.
 
@@ -74,6 +76,7 @@ const MADE: [&str; 5] = [
 struct Case {
     group: String,
     run: String,
+    moved: Option<[String; 2]>,
     damage: Damage,
     input: String,
     code: i32,
@@ -103,6 +106,7 @@ fn cases() -> Vec<Case> {
             all.push(Case {
                 group: text("about").unwrap(),
                 run: text("run").unwrap(),
+                moved: group.get("moved").map(|moved| [0, 1].map(|i| moved[i].as_str().unwrap().to_owned())),
                 damage,
                 input,
                 code,
@@ -220,6 +224,9 @@ fn edited(mut bytes: Vec<u8>, edits: &str) -> Vec<u8> {
 impl Case {
     /// The arguments of the command, after the damage is done.
     fn prepare(&self, folder: &Path) -> Vec<String> {
+        if let Some([from, to]) = &self.moved {
+            fs::rename(folder.join(from), folder.join(to)).unwrap();
+        }
         match &self.damage {
             Damage::Text(file) => fs::write(folder.join(file), &self.input).unwrap(),
             Damage::Set(file) => {

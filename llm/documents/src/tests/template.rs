@@ -1,7 +1,7 @@
 //! Tokenizer and chat template: what they write of a row, and the rows that they reject.
 
 use super::{Sandbox, shown, tokenizer};
-use crate::{DataSource, load};
+use crate::{DataSource, Truncate, load};
 use tokensieve_model::text::{Extras, Tokenizer};
 
 #[test]
@@ -112,6 +112,45 @@ fn the_template_is_told_of_tools_and_what_it_ignores_is_a_bad_row() {
     );
     let error = ignored(&telling, r#", "tools": 3"#, r#""content": "A""#);
     assert!(error.contains("`tools` must be a list of functions, or such a list as JSON text"), "{error}");
+}
+
+#[test]
+fn a_template_that_fails_is_named_with_its_error() {
+    let sandbox = Sandbox::new();
+    let template = "{% for m in messages %}{{ m.role + m.content }}{% endfor %}";
+    let extras = Extras { template: Some(template.into()), ..Default::default() };
+    let tokenizer = Tokenizer::new(tokenizer().inner().clone(), extras, "fixture").unwrap();
+    let call = r#"{"role": "assistant", "content": null, "tool_calls": [{"name": "f", "arguments": {}}]}"#;
+    let row = format!(r#"{{"messages": [{{"role": "user", "content": "Q"}}, {call}]}}"#);
+    let error = load(&sandbox.source(row), &tokenizer).unwrap_err().to_string();
+    assert!(error.contains("rows:1: the chat template refuses it: tried to use + operator"), "{error}");
+}
+
+/// Like Qwen3's, it marks the last answer alone.
+const MARKS_THE_LAST: &str = "{% for m in messages %}<|im_start|>{{ m.role }}\n\
+    {% if loop.last and m.role == 'assistant' %}!{% endif %}{{ m.content }}<|im_end|>\n{% endfor %}\
+    {% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+
+#[test]
+fn of_a_row_that_is_too_long_the_documents_stay_that_fit() {
+    let sandbox = Sandbox::new();
+    let extras = Extras { template: Some(MARKS_THE_LAST.into()), ..Default::default() };
+    let tokenizer = Tokenizer::new(tokenizer().inner().clone(), extras, "fixture").unwrap();
+    let turn = |role: &str, content: &str| format!(r#"{{"role": "{role}", "content": "{content}"}}"#);
+    let question = "Why? ".repeat(20);
+    let turns = [turn("user", "Q"), turn("assistant", "A"), turn("user", &question), turn("assistant", "B")];
+    let source = sandbox.source(format!(r#"{{"messages": [{}]}}"#, turns.join(", ")));
+    let whole = load(&source, &tokenizer).unwrap();
+    assert_eq!(whole.documents.len(), 2);
+    let cut = |max_length| {
+        let source = DataSource { max_length: Some(max_length), truncate: Truncate::End, ..source.clone() };
+        load(&source, &tokenizer)
+    };
+    let set = cut(whole.documents[0].tokens.len()).unwrap();
+    assert_eq!((&set.documents[..], set.truncated), (&whole.documents[..1], 1));
+    assert!(
+        cut(2).unwrap_err().to_string().contains("truncation to 2 tokens leaves nothing of the response")
+    );
 }
 
 #[test]

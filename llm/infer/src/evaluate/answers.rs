@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use tokensieve_tasks::Answer;
 
+use crate::header::differences;
 use tokensieve_documents::JsonlFile;
 use tokensieve_model::Error;
 use tokensieve_model::Result;
@@ -19,9 +20,6 @@ use tokensieve_model::weights::claim;
 
 /// Beginning of the line of settings.
 const START: &[u8] = b"{\"header\":";
-
-/// Key of the tokenizer's hash in the settings. Files from before it existed do not have it and stay valid.
-pub(super) const TOKENIZER: &str = "tokenizer";
 
 /// Ending of the name of a file of answers.
 pub(super) const ANSWERS: &str = "answers.jsonl";
@@ -156,21 +154,9 @@ fn no_answers(path: &Path) -> Error {
 /// Checks that the stored answers depend on the same settings.
 fn check_settings(path: &Path, first: &[u8], now: &Map<String, Value>) -> Result<()> {
     let Some(then) = header(first) else { return Err(no_answers(path)) };
-    let mut keys: Vec<&String> =
-        now.keys().chain(then.keys().filter(|key| !now.contains_key(*key))).collect();
-    let is_older = |key: &str| key == TOKENIZER && !then.contains_key(key);
-    keys.retain(|key| then.get(*key) != now.get(*key) && !is_older(key));
-    if keys.is_empty() {
-        return Ok(());
-    }
-    let value = |of: &Map<String, Value>, key: &str| of.get(key).cloned().unwrap_or_default();
-    let differences: Vec<String> = keys
-        .iter()
-        .map(|key| format!("{key}: {} in the file, {} now", value(&then, key), value(now, key)))
-        .collect();
+    let Some(differences) = differences(&then, now) else { return Ok(()) };
     let what = format!(
-        "holds answers with other settings:\n  {}\n--fresh removes them and starts over; another --out keeps them",
-        differences.join("\n  ")
+        "holds answers with other settings:\n  {differences}\n--fresh removes them and starts over; another --out keeps them"
     );
     Err(Error::file(path, what))
 }
@@ -178,6 +164,7 @@ fn check_settings(path: &Path, first: &[u8], now: &Map<String, Value>) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::header::TOKENIZER;
 
     fn settings(precision: &str) -> Map<String, Value> {
         let Value::Object(map) = json!({ "model_sha256": "ab", "precision": precision }) else {

@@ -134,11 +134,9 @@ impl<'a> EvaluatedModel<'a> {
                     let id = &questions[likelihoods[index]].id;
                     return Err(Error::not_finite(format!("question {id}")));
                 }
-                let own = |(document, stats): (&Document, &Vec<RowStats>)| {
-                    let own = stats.len() - self.ending(document);
-                    stats[..own].iter().map(|stats| (-stats.loss).exp() as f32).collect()
-                };
-                let probabilities = documents[index].iter().zip(&scored).map(own).collect();
+                let of =
+                    |stats: &Vec<RowStats>| stats.iter().map(|stats| (-stats.loss).exp() as f32).collect();
+                let probabilities = scored.iter().map(of).collect();
                 take(likelihoods[index], Answer::Likelihood { probabilities })?;
             }
         }
@@ -155,16 +153,12 @@ impl<'a> EvaluatedModel<'a> {
         }
         let document = |reply: &String| {
             let mut messages = messages.clone();
-            messages.push(Message::new("assistant", reply.as_str()));
+            let weights = Weights::WithoutEnding;
+            messages.push(Message { weights, ..Message::new("assistant", reply.as_str()) });
             self.tokenizer.document(&Conversation::chat(messages), 0)
         };
         let naming = |error| Error::Run(format!("question {}: {error}", question.id));
         replies.iter().map(document).collect::<Result<_>>().map_err(naming)
-    }
-
-    /// Number of trailing tokens of a document that end the turn.
-    fn ending(&self, document: &Document) -> usize {
-        document.tokens.iter().rev().take_while(|token| self.tokenizer.eos().contains(token)).count()
     }
 }
 

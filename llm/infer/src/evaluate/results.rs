@@ -79,8 +79,8 @@ pub struct Measured {
     pub n: usize,
     /// Unit of the value.
     pub unit: Unit,
-    /// Whether a larger value is better.
-    pub more_is_better: bool,
+    /// Whether a larger value is better; none where neither is.
+    pub more_is_better: Option<bool>,
 }
 
 /// For each question and measure, the numbers whose sums determine the measure.

@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
 use tokensieve_tasks as tasks;
 
-use super::answers::{Answers, TOKENIZER, answers_path, hash};
+use super::answers::{Answers, answers_path, hash};
 use super::ask::{ask, stored_answer};
 use super::benchmark::Benchmark;
 use super::judge;
@@ -15,6 +15,7 @@ use super::oracle;
 use super::registry::{self, Entry};
 use super::results::{Results, TaskResults};
 use super::settings::Settings;
+use crate::header::TOKENIZER;
 use crate::together::Together;
 use tokensieve_documents::estimates::HashedPath;
 use tokensieve_kernels::memory;

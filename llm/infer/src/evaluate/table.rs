@@ -100,12 +100,18 @@ pub fn differences_table(differences: &[Difference]) -> String {
     columns(head, rows)
 }
 
-/// `better` or `worse` if the interval excludes zero.
+/// `better` or `worse` if the interval excludes zero; neither where it has no width: differences that are all the same are
+/// no evidence of how much they vary.
 pub(super) fn verdict(difference: &Measured) -> &'static str {
-    let better = if difference.more_is_better { ["worse", "better"] } else { ["better", "worse"] };
+    let [less, more] = match difference.more_is_better {
+        Some(true) => ["worse", "better"],
+        Some(false) => ["better", "worse"],
+        None => ["less", "more"],
+    };
     match (difference.low, difference.high) {
-        (Some(low), _) if low > 0.0 => better[1],
-        (_, Some(high)) if high < 0.0 => better[0],
+        (low, high) if low == high => "",
+        (Some(low), _) if low > 0.0 => more,
+        (_, Some(high)) if high < 0.0 => less,
         _ => "",
     }
 }

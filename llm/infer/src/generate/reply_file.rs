@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::request::Reply;
+use crate::header::differences;
 use tokensieve_base::files::write_atomically_with;
 use tokensieve_model::Error;
 use tokensieve_model::Result;
@@ -165,22 +166,9 @@ fn check_settings(path: &Path, line: &str, settings: &Map<String, Value>) -> Res
         let what = "does not begin with the settings of replies; choose another file";
         return Err(Error::line(path, 1, what));
     };
-    let keys: BTreeSet<&String> = before.keys().chain(settings.keys()).collect();
-    // Older files do not know theirs.
-    let is_older = |key: &str| key == "tokenizer" && !before.contains_key(key);
-    let differs = |key: &&String| before.get(*key) != settings.get(*key) && !is_older(key);
-    let shown = |value: Option<&Value>| value.map_or_else(|| "nothing".to_owned(), Value::to_string);
-    let differences: Vec<String> = keys
-        .into_iter()
-        .filter(differs)
-        .map(|key| format!("{key}: {} in the file, {} now", shown(before.get(key)), shown(settings.get(key))))
-        .collect();
-    if differences.is_empty() {
-        return Ok(());
-    }
+    let Some(differences) = differences(before, settings) else { return Ok(()) };
     let what = format!(
-        "was made with other settings:\n  {}\n--fresh starts over; another --out keeps this file",
-        differences.join("\n  ")
+        "was made with other settings:\n  {differences}\n--fresh starts over; another --out keeps this file"
     );
     Err(Error::file(path, what))
 }

@@ -224,7 +224,12 @@ fn rope(keys: Keys, family: &str, head_dim: i64, max_positions: i64) -> Result<R
     let either =
         |key: &str, default: f64| Ok::<_, Error>(inner.get(key)?.or(keys.get(key)?).unwrap_or(default));
     let theta = either("rope_theta", 10_000.0)?;
-    let dimensions = (head_dim as f64 * either("partial_rotary_factor", 1.0)?) as i64;
+    let partial = either("partial_rotary_factor", 1.0)?;
+    let dimensions = (head_dim as f64 * partial) as i64;
+    // transformers ignores the key there, so that nothing says what it means.
+    if dimensions != head_dim && family != "phi3" {
+        return keys.wrong(format!("partial_rotary_factor: {partial}; for {family} only 1 is implemented"));
+    }
     // Phi-3 has the key at the top level, which takes precedence.
     let original = || {
         let outside = keys.get("original_max_position_embeddings")?;

@@ -111,6 +111,14 @@ fn what_is_not_implemented_is_named() {
             r#"{"model_type": "phi3", "rope_scaling": {"type": "su", "short_factor": [1], "long_factor": [1]}}"#,
             "48 positive numbers",
         ),
+        (
+            r#"{"model_type": "llama", "partial_rotary_factor": 0.5}"#,
+            "partial_rotary_factor: 0.5; for llama only 1 is implemented",
+        ),
+        (
+            r#"{"model_type": "qwen3", "rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.75}}"#,
+            "partial_rotary_factor: 0.75; for qwen3",
+        ),
         (r#"{"model_type": "gemma", "use_bidirectional_attention": true}"#, "causal"),
         (r#"{"model_type": "qwen2", "quantization_config": {"quant_method": "gptq"}}"#, "gptq"),
         (
@@ -127,4 +135,21 @@ fn what_is_not_implemented_is_named() {
         let error = Config::from_json(Path::new("config.json"), raw).unwrap_err().to_string();
         assert!(error.contains(complaint) && error.starts_with("config.json"), "{raw}: {error}");
     }
+}
+
+#[test]
+fn only_phi3_rotates_a_part_of_each_head() {
+    let raw = |family: &str, factor: f64| serde_json::json!({"model_type": family, "head_dim": 64, "partial_rotary_factor": factor});
+    let path = Path::new("config.json");
+    let mut config = read(&raw("phi3", 0.75)).unwrap();
+    assert_eq!(config.rope.dimensions, 48);
+    assert_eq!(config.to_json(path).unwrap()["partial_rotary_factor"], 0.75);
+    // As a GGUF file can have it.
+    config.family = "llama".to_owned();
+    let error = config.to_json(path).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "config.json: a rotation of a part of each head cannot be expressed in a config.json for llama"
+    );
+    assert_eq!(read(&raw("llama", 1.0)).unwrap().rope.dimensions, 64);
 }

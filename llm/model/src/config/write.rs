@@ -42,6 +42,10 @@ impl Config {
             ("rope_theta", json!(self.rope.theta)),
         ];
         if self.rope.dimensions != self.head_dim {
+            if self.family != "phi3" {
+                let what = "a rotation of a part of each head cannot be expressed in a config.json";
+                return Err(Error::file(path, format!("{what} for {}", self.family)));
+            }
             all.push(("partial_rotary_factor", json!(self.rope.dimensions as f64 / self.head_dim as f64)));
         }
         if self.family != "qwen2" && self.family != "phi3" {

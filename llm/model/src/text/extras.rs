@@ -73,7 +73,7 @@ impl Extras {
     }
 }
 
-fn json(path: &Path) -> Result<Option<Value>> {
+pub(super) fn json(path: &Path) -> Result<Option<Value>> {
     match std::fs::read(path) {
         Ok(bytes) => {
             let wrong = |error: serde_json::Error| Error::line(path, error.line(), error);
@@ -84,11 +84,11 @@ fn json(path: &Path) -> Result<Option<Value>> {
     }
 }
 
-fn id(value: &Value) -> Option<u32> {
+pub(super) fn id(value: &Value) -> Option<u32> {
     value.as_u64()?.try_into().ok()
 }
 
 /// A token's text: a string, or an object with a `content`.
-fn text(value: &Value) -> Option<&str> {
+pub(super) fn text(value: &Value) -> Option<&str> {
     value.as_str().or_else(|| value["content"].as_str())
 }

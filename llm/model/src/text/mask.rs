@@ -30,6 +30,9 @@ use crate::Result;
 /// The error of a row whose answers all have weight 0.
 const NO_WEIGHT: &str = "all of its weights are 0";
 
+/// The error of a row without an answer.
+const NO_ANSWER: &str = "has no turn of the assistant after a user's, so there is nothing to train on";
+
 /// A turn that is trained on, as text.
 struct Turn<'a> {
     /// Everything up to the end of the turn.
@@ -118,7 +121,7 @@ impl Tokenizer {
         let values = template::values(messages);
         let render = |count: usize, prompt: bool| {
             let text = template.render_values(values[..count].to_vec(), tools, prompt);
-            text.map_err(|what| format!("the chat template refuses it: {what}"))
+            text.map_err(|what| template::refused(&what))
         };
         let mut turns = Vec::new();
         for index in trained_turns(messages) {
@@ -142,7 +145,7 @@ impl Tokenizer {
             turns.push(Turn { text, start: prompt.len(), message, number });
         }
         if turns.is_empty() {
-            let what = if has_answer(messages) { NO_WEIGHT } else { "has no assistant's answer to train on" };
+            let what = if has_answer(messages) { NO_WEIGHT } else { NO_ANSWER };
             return Err(what.to_owned());
         }
         Ok(turns)
@@ -228,10 +231,13 @@ fn weigh(
     tokens: &[usize],
     weights: &mut [f32],
 ) -> Result<(), String> {
+    // A token that also holds the beginning of the end is the text's.
+    let own = tokens.iter().filter(|i| places[**i].start < content.end);
     match &message.weights {
         Weights::All(weight) => tokens.iter().for_each(|i| weights[*i] = *weight),
+        Weights::WithoutEnding => own.for_each(|i| weights[*i] = 1.0),
         Weights::Tokens(values) => {
-            let own = tokens.iter().filter(|i| places[**i].start < content.end).count();
+            let own = own.count();
             if values.len() != own && values.len() != tokens.len() {
                 return Err(format!(
                     "`weights` has {} entries, but the response has {own} tokens ({} with the end of the turn)",

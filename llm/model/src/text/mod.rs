@@ -1,5 +1,6 @@
 //! Text: tokenizers, chat templates, and which tokens of a conversation are trained on.
 
+mod added;
 pub(crate) mod characters;
 mod chat_template;
 mod conversation;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use minijinja::value::Kwargs;
+use minijinja::value::{Kwargs, from_args};
 use minijinja::{Error, ErrorKind, Output, State, Value};
 use serde::Deserialize;
 
@@ -11,8 +11,8 @@ pub(super) fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\x1c'..='\x1f').contains(&c)
 }
 
-/// Methods of Python's types that templates call: `strip` and its variants with Python's white space, the others from
-/// minijinja-contrib.
+/// Methods of Python's types that templates call: `strip` and its variants with Python's white space, `rsplit`, and
+/// minijinja-contrib's.
 pub(super) fn method(state: &mut State, value: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
     if let (Some(text), [] | [_], "strip" | "lstrip" | "rstrip") = (value.as_str(), args, name) {
         let chosen: Option<Vec<char>> = args.first().and_then(Value::as_str).map(|set| set.chars().collect());
@@ -23,7 +23,34 @@ pub(super) fn method(state: &mut State, value: &Value, name: &str, args: &[Value
             _ => text.trim_end_matches(cut),
         }));
     }
+    if let (Some(text), "rsplit") = (value.as_str(), name) {
+        return rsplit(text, args);
+    }
     minijinja_contrib::pycompat::unknown_method_callback(state, value, name, args)
+}
+
+/// `str.rsplit`: by a separator, or by white space, at most as often as asked from the end.
+fn rsplit(text: &str, args: &[Value]) -> Result<Value, Error> {
+    let (separator, most, options): (Option<&str>, Option<i64>, Kwargs) = from_args(args)?;
+    let separator = separator.or(options.get("sep")?);
+    let most = most.or(options.get("maxsplit")?);
+    options.assert_all_used()?;
+    // A negative number is no limit.
+    let most = most.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX);
+    let mut parts: Vec<&str> = Vec::new();
+    match separator {
+        Some("") => return Err(Error::new(ErrorKind::InvalidOperation, "rsplit: the separator is empty")),
+        Some(separator) => parts.extend(text.rsplitn(most.saturating_add(1), separator)),
+        None => {
+            let mut rest = text.trim_end_matches(is_space);
+            while let Some((before, word)) = rest.rsplit_once(is_space).filter(|_| parts.len() < most) {
+                parts.push(word);
+                rest = before.trim_end_matches(is_space);
+            }
+            parts.extend(Some(rest).filter(|rest| !rest.is_empty()));
+        }
+    }
+    Ok(parts.into_iter().rev().map(Value::from).collect())
 }
 
 /// The `trim` filter, which is `str.strip`.

@@ -139,7 +139,7 @@ impl Template {
             return Ok(());
         }
         // What it refuses, it does not ignore.
-        let written = text(&whole, tools)?;
+        let written = text(&whole, tools).map_err(|what| refused(&what))?;
         if !tools.is_empty() && text(&whole, &[]).is_ok_and(|without| without == written) {
             return Err(
                 "the chat template ignores `tools`; remove them, or use a model whose template has them"
@@ -163,6 +163,11 @@ impl Template {
         }
         Ok(())
     }
+}
+
+/// The error of a conversation that a template does not take.
+pub(super) fn refused(what: &str) -> String {
+    format!("the chat template refuses it: {what}")
 }
 
 /// Messages as values for a template.

@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 use tokensieve_base::panics::caught;
 
 use super::Moment;
+use super::added;
 use super::chat_template::ChatTemplate;
 use super::conversation::Message;
 use super::ending::{self, Ending};
@@ -78,7 +79,7 @@ impl Tokenizer {
     }
 
     /// Reads `tokenizer.json` and, where they exist, `tokenizer_config.json`, `special_tokens_map.json`,
-    /// `chat_template.jinja`, and `generation_config.json`. `template` replaces the model's own.
+    /// `added_tokens.json`, `chat_template.jinja`, and `generation_config.json`. `template` replaces the model's own.
     pub fn from_folder(
         folder: impl AsRef<Path>,
         template: Option<&ChatTemplate>,
@@ -95,10 +96,13 @@ impl Tokenizer {
         let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
         growth::check(&text).map_err(|what| Error::file(&path, what))?;
         // The library panics on some files that are no tokenizers.
-        let inner = caught(|| text.parse::<tokenizers::Tokenizer>())
+        let mut inner = caught(|| text.parse::<tokenizers::Tokenizer>())
             .ok_or_else(|| Error::file(&path, "is not a tokenizer that the library `tokenizers` can read"))?
             .map_err(|error| Error::file(&path, error))?;
         let mut extras = Extras { moment, ..Extras::of_folder(folder.as_ref())? };
+        caught(|| added::add(&mut inner, folder.as_ref())).ok_or_else(|| {
+            Error::file(&path, "the library `tokenizers` cannot add the tokens of the folder's other files")
+        })??;
         if let Some(template) = template {
             (extras.template, extras.tool_use) = (Some(template.source().to_owned()), None);
         }

@@ -67,9 +67,9 @@ struct Index {
 /// Whether a folder has its weights: model.safetensors, or all files that the index lists. An index that cannot be read
 /// counts too: opening it says what is wrong.
 pub(crate) fn is_complete(folder: &Path) -> bool {
-    let index = folder.join(INDEX);
-    if !index.is_file() {
-        return folder.join(WHOLE).is_file();
+    let (whole, index) = (folder.join(WHOLE), folder.join(INDEX));
+    if whole.is_file() || !index.is_file() {
+        return whole.is_file();
     }
     let list: Option<Index> =
         read_text(&index, LARGEST_JSON).ok().and_then(|text| serde_json::from_str(&text).ok());
@@ -77,17 +77,17 @@ pub(crate) fn is_complete(folder: &Path) -> bool {
 }
 
 impl Shards {
-    /// Opens a folder's model.safetensors, or the files that its index lists.
+    /// Opens a folder's model.safetensors, or else the files that its index lists: a model that is saved over one in parts
+    /// leaves their index behind.
     pub(crate) fn open(folder: &Path) -> Result<Self> {
-        let index = folder.join(INDEX);
-        if !index.is_file() {
-            let path = folder.join(WHOLE);
-            if !path.is_file() {
-                return Err(Error::file(folder, format!("has neither {WHOLE} nor {INDEX}")));
-            }
+        let (path, index) = (folder.join(WHOLE), folder.join(INDEX));
+        if path.is_file() {
             let shard = Shard::open(&path)?;
             let file_of = shard.header.tensors().into_keys().map(|name| (name, 0)).collect();
             return Ok(Self { folder: folder.to_owned(), files: vec![shard], file_of });
+        }
+        if !index.is_file() {
+            return Err(Error::file(folder, format!("has neither {WHOLE} nor {INDEX}")));
         }
         let text = read_text(&index, LARGEST_JSON)?;
         let list: Index = serde_json::from_str(&text).map_err(|error| Error::file(&index, error))?;

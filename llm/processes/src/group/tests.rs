@@ -380,13 +380,30 @@ fn a_port_that_another_program_has_is_named() {
 }
 
 #[test]
+fn a_second_command_of_the_same_workers_finds_the_others_too() {
+    // The launcher's store, which outlives both.
+    let store = Store::keep("127.0.0.1", 0, timing().join).unwrap();
+    let port = store.port();
+    for _ in 0..2 {
+        thread::scope(|scope| {
+            let joined = [0, 1].map(|rank| {
+                let world = World { store_is_kept: true, ..world(rank, 2, port) };
+                scope.spawn(move || Group::join(&world, None, timing(), |_| {}).unwrap())
+            });
+            let groups = joined.map(|thread| thread.join().unwrap());
+            assert_eq!(groups.map(|group| group.rank()), [0, 1]);
+        });
+    }
+}
+
+#[test]
 fn strangers_are_ignored() {
     let store = Store::keep("127.0.0.1", 0, timing().join).unwrap();
     let port = store.port();
     let lookup = Store::connect("127.0.0.1", port, timing().join).unwrap();
     thread::scope(|scope| {
         let first = scope.spawn(|| Group::join(&world(0, 2, port), Some(store), timing(), |_| {}).unwrap());
-        let address = String::from_utf8(lookup.get("tokensieve//0", timing().join).unwrap()).unwrap();
+        let address = String::from_utf8(lookup.get("tokensieve//1/0", timing().join).unwrap()).unwrap();
         let stranger = std::net::TcpStream::connect(&address).unwrap();
         std::io::Write::write_all(&mut &stranger, &[7; 20]).unwrap();
         let second = Group::join(&world(1, 2, port), None, timing(), |_| {}).unwrap();

@@ -96,6 +96,17 @@ pub enum Reference {
     TopK(PathBuf),
 }
 
+impl Reference {
+    /// The key that names it.
+    fn key(&self) -> &'static str {
+        match self {
+            Self::Adapter(_) => "reference.adapter",
+            Self::Model(_) => "reference.model",
+            Self::TopK(_) => "reference.topk",
+        }
+    }
+}
+
 /// What is written besides the metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Log {
@@ -439,7 +450,8 @@ fn growth(settings: &Settings, train: &Train) -> Result<()> {
     Ok(())
 }
 
-/// Checks that a run of so many steps gets to the steps after which the rank grows or the model is saved.
+/// Checks that a run of so many steps gets to the end of the warm-up, and to the steps after which the rank grows or the
+/// model is saved.
 fn within_the_run(settings: &Settings, train: &Train, steps: u64) -> Result<()> {
     if let Some((step, rank)) = train.grow_rank.last().filter(|(step, _)| *step >= steps) {
         let what = format!(
@@ -451,10 +463,18 @@ fn within_the_run(settings: &Settings, train: &Train, steps: u64) -> Result<()> 
         let what = format!("the run has {steps} steps and does not get to step {step}");
         return Err(settings.wrong("train.save_at", what));
     }
+    if let Span::Steps(warmup) = train.warmup
+        && warmup > steps
+    {
+        let what = format!(
+            "the warm-up takes {warmup} steps, but the run has {steps} steps: none would have the whole learning rate"
+        );
+        return Err(settings.wrong("train.warmup", what));
+    }
     Ok(())
 }
 
-/// Checks that there is a source for everything that the objective reads.
+/// Checks that there is a source for everything that the objective reads, and none that it does not read.
 fn supplied(settings: &Settings, objective: &Objective, reference: Option<&Reference>) -> Result<()> {
     let (reads, full) = (Reads::of(objective), settings.required::<bool>("train.full")?);
     let own = match reference {
@@ -471,17 +491,26 @@ fn supplied(settings: &Settings, objective: &Objective, reference: Option<&Refer
         }
     }
     // Files of the base's predictions are the base's.
-    let other = match reference {
-        Some(Reference::Adapter(_)) => Some("reference.adapter"),
-        Some(Reference::Model(_)) => Some("reference.model"),
-        Some(Reference::TopK(_)) | None => None,
-    };
-    if let (Some(key), Some(Against::Base), false) = (other, objective.against(), full) {
+    let other = reference.filter(|reference| !matches!(reference, Reference::TopK(_)));
+    if let (Some(other), Some(Against::Base), false) = (other, objective.against(), full) {
         let what = "`against = \"base\"` compares with the model without its adapter: remove the key, or set objective.against = \"reference\"";
-        return Err(settings.wrong(key, what));
+        return Err(settings.wrong(other.key(), what));
     }
-    let base_is_gone = reads.base_loss && full;
-    if settings.value("data.uncertainty").is_none() && (objective.reads(Variable::Bald) || base_is_gone) {
+    if let Some(unread) = reference.filter(|_| !reads.needs_reference()) {
+        let what =
+            format!("has no effect with the objective `{}`, which reads no reference", objective.name());
+        return Err(settings.wrong(unread.key(), what));
+    }
+    let (bald, base_is_gone) = (objective.reads(Variable::Bald), reads.base_loss && full);
+    let estimates = settings.value("data.uncertainty").is_some();
+    if estimates && !bald && !reads.base_loss {
+        let what = format!(
+            "has no effect with the objective `{}`, which reads neither `bald` nor `base_loss`",
+            objective.name()
+        );
+        return Err(settings.wrong("data.uncertainty", what));
+    }
+    if !estimates && (bald || base_is_gone) {
         let read = if base_is_gone { "base_loss" } else { "bald" };
         let mut what = format!(
             "is missing: the objective reads `{read}` from a file that `tokensieve uncertainty` writes for these rows"

@@ -73,7 +73,7 @@ fn a_missing_file_or_set_is_reported_with_its_key() {
         ),
         (
             "[reference]\nmodel = \"nowhere\"",
-            &[],
+            &["objective=distill"],
             "cfg.toml:4: `reference.model`: there is no file or folder",
         ),
         ("", &["model.source=nowhere"], "--set model.source: there is no file or folder `nowhere`"),
@@ -101,7 +101,7 @@ fn a_missing_file_or_set_is_reported_with_its_key() {
         let error = read(text, overrides).unwrap_err().to_string();
         assert!(error.contains(wanted), "{text}\n{error}\n{wanted}");
     }
-    let config = read("[reference]\ntopk = \"nowhere\"", &[]).unwrap();
+    let config = read("[reference]\ntopk = \"nowhere\"", &["objective=distill"]).unwrap();
     let error = config.check_topk().unwrap_err().to_string();
     assert!(
         error.contains("cfg.toml:4: `reference.topk`: there is no file `nowhere`; `tokensieve topk`"),
@@ -159,6 +159,7 @@ fn mistakes_are_named_with_their_place_and_what_would_be_right() {
             "no eval set is called `tset` (there are test)",
         ),
         ("[eval.test]\nsplit = \"test\"", "`eval.test.data` is missing"),
+        ("[train]\neval_every = 2", "my.toml:4: `train.eval_every`: has no effect without a held-out set"),
         ("[model]\ndevice = \"gpu\"", "`gpu` is not auto, cpu, cuda or cuda:N"),
         ("[reference]\nadapter = \"a\"\nmodel = \"b\"", "give one of adapter, model and topk"),
         (
@@ -248,6 +249,39 @@ fn what_an_objective_reads_must_be_supplied() {
 }
 
 #[test]
+fn what_an_objective_does_not_read_is_refused() {
+    for key in ["adapter", "model", "topk"] {
+        for objective in ["mle", "masked-mle", "label-smoothing", "gem"] {
+            let set = [format!("objective={objective}"), format!("reference.{key}=a")];
+            let error = parse(PLAIN, &[&set[0], &set[1]]).unwrap_err().to_string();
+            let wanted = format!(
+                "--set reference.{key}: has no effect with the objective `{objective}`, which reads no reference"
+            );
+            assert!(error.contains(&wanted), "{error}");
+        }
+    }
+    let estimates = "data.uncertainty=u.jsonl";
+    let error = parse(PLAIN, &[estimates]).unwrap_err().to_string();
+    let wanted = "--set data.uncertainty: has no effect with the objective `mle`, which reads neither `bald` nor \
+                  `base_loss`";
+    assert!(error.contains(wanted), "{error}");
+    for read in ["objective=bald", "objective.select.by=base_loss"] {
+        parse(PLAIN, &["objective=masked-mle", read, estimates]).unwrap();
+    }
+}
+
+#[test]
+fn a_warm_up_ends_within_the_run() {
+    parse(PLAIN, &["train.steps=8", "train.warmup=8"]).unwrap();
+    let error = parse(PLAIN, &["train.steps=8", "train.warmup=9"]).unwrap_err().to_string();
+    assert!(
+        error.contains("--set train.warmup: the warm-up takes 9 steps, but the run has 8 steps"),
+        "{error}"
+    );
+    assert!(parse(PLAIN, &["train.warmup=9"]).unwrap().check_steps(8).is_err());
+}
+
+#[test]
 fn growth_past_the_last_step_is_refused_once_the_steps_are_known() {
     let config = parse(PLAIN, &["train.grow_rank=[{step=9,rank=64}]"]).unwrap();
     config.check_steps(10).unwrap();
@@ -270,10 +304,15 @@ fn what_is_named_must_be_there() {
         ("data.train=src", "--set data.train: `src` is a folder; name a file in it"),
         ("data.split=dev", "--set data.split: the data set `gsm8k` has no split `dev`, only test, train"),
         ("eval.test.data=nowhere", "--set eval.test.data: there is no file `nowhere`"),
-        ("data.uncertainty=nowhere", "--set data.uncertainty: there is no file `nowhere`"),
-        ("reference.adapter=nowhere", "--set reference.adapter: there is no folder `nowhere`"),
     ] {
         let error = read(&[set]).unwrap_err().to_string();
+        assert!(error.contains(wanted), "{set}\n{error}");
+    }
+    for (objective, set, wanted) in [
+        ("bald", "data.uncertainty=nowhere", "--set data.uncertainty: there is no file `nowhere`"),
+        ("distill", "reference.adapter=nowhere", "--set reference.adapter: there is no folder `nowhere`"),
+    ] {
+        let error = read(&[&format!("objective={objective}"), set]).unwrap_err().to_string();
         assert!(error.contains(wanted), "{set}\n{error}");
     }
     std::fs::write(&file, "[data]\ntrain = \"gsm8k\"\n[eval.test]\ndata = \"nowhere\"\n").unwrap();

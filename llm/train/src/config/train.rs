@@ -147,6 +147,12 @@ pub(super) fn train(settings: &mut Settings, file: &Path) -> Result<Train> {
         _ => return Err(settings.missing("train.warmup")),
     };
     let early_stop = early_stop(settings)?;
+    let eval_every: Option<u64> = settings.optional("train.eval_every");
+    if eval_every.is_some() && settings.names_of_evals().is_empty() {
+        return Err(
+            settings.wrong("train.eval_every", "has no effect without a held-out set; add [eval.NAME]")
+        );
+    }
     if settings.value("train.out").is_none() {
         let name = file.file_stem().map_or("run".into(), |stem| stem.to_string_lossy().into_owned());
         settings.set("train.out", Value::String(format!("runs/{name}")));
@@ -166,7 +172,7 @@ pub(super) fn train(settings: &mut Settings, file: &Path) -> Result<Train> {
         checkpointing: settings.required("train.checkpointing")?,
         ranking: settings.choice("train.ranking", &choices::RANKING)?,
         seed: settings.required("train.seed")?,
-        eval_every: settings.optional("train.eval_every"),
+        eval_every,
         early_stop,
         save_every: settings.required("train.save_every")?,
         keep_last: settings.required("train.keep_last")?,

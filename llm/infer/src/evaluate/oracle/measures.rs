@@ -13,7 +13,10 @@ pub(in super::super) const MEASURES: &[Measure] = &[
     Measure::nats("cross-entropy", "mean entropy of the language without noise, plus kl"),
     Measure::nats("nll", "mean −log p of the written token"),
     Measure::nats("entropy-gap", "mean distance of the model's entropy from the language's without noise"),
-    Measure { more_is_better: false, ..Measure::share("outside", "mean probability of impossible tokens") },
+    Measure {
+        more_is_better: Some(false),
+        ..Measure::share("outside", "mean probability of impossible tokens")
+    },
     Measure::share(
         "right",
         "share of tokens where the most probable one is most probable in the language, too",

@@ -12,7 +12,7 @@ use tch::Tensor;
 
 use self::divergence::Distribution;
 use self::ratio::Ratio;
-use self::row::{Mix, Reference, dot, largest, mean, no_larger, outside, tempered};
+use self::row::{Mix, Reference, dot, largest, mean, no_larger, tempered};
 use super::lanes::{Number, Simd, run};
 use super::rows::{Rows, by_kind, each_row, optional};
 use crate::head_rows::task::{
@@ -152,7 +152,7 @@ fn top_of<S: Simd, N: Number>(
         largest(simd, row, k, &mut found);
         let log_sum_exp = sums(simd, row, cap).log_sum_exp();
         let ids: Vec<u32> = found.iter().map(|(_, id)| *id).collect();
-        let tail = outside(simd, cap, &ids, &mut row.to_vec(), log_sum_exp);
+        let tail = row::outside(simd, cap, &ids, &mut row.to_vec(), log_sum_exp);
         let probability = |z: f32| (f64::from(capped(z, cap)) - log_sum_exp).exp() as f32;
         (found.into_iter().map(|(z, id)| (id, probability(z))).collect(), tail as f32)
     }))
@@ -269,6 +269,13 @@ impl<S: Simd, N: Number> RowGradient<'_, S, N> {
         })
     }
 
+    /// The probability of all tokens but `ids`, whose logits are no longer in the row after it; the label's is the exact one.
+    fn outside(&self, task: &Task, ids: &[u32], out: &mut [N]) -> f64 {
+        let rounded = f64::from(capped(out[task.label as usize].widen(), self.cap)) - task.log_sum_exp;
+        let outside = row::outside(self.simd, self.cap, ids, out, task.log_sum_exp);
+        if ids.contains(&task.label) { outside } else { outside + ((-task.loss).exp() - rounded.exp()) }
+    }
+
     /// q is known for k tokens and has the prediction's shape on the others.
     fn towards_top(&self, task: &Task, top: &Top, out: &mut [N]) -> f64 {
         run!(self.simd, {
@@ -280,11 +287,7 @@ impl<S: Simd, N: Number> RowGradient<'_, S, N> {
             let logits: Vec<f64> =
                 ids.iter().map(|id| f64::from(capped(out[*id as usize].widen(), self.cap))).collect();
             let p_label = (-task.loss).exp();
-            let rounded = f64::from(capped(out[label].widen(), self.cap)) - task.log_sum_exp;
-            let mut outside = outside(self.simd, self.cap, ids, out, task.log_sum_exp);
-            if !ids.contains(&task.label) {
-                outside += p_label - rounded.exp();
-            }
+            let outside = self.outside(task, ids, out);
             let q_outside = f64::from(top.tail(task.row));
             // The lanes' exponentials end at their smallest number: below it they are no longer in proportion.
             let shares = if outside < NOTHING { 0.0 } else { q_outside / outside };
@@ -340,11 +343,7 @@ impl<S: Simd, N: Number> RowGradient<'_, S, N> {
                 (z, log_p, log_p - log(f64::from(*q)))
             };
             let inside: Vec<(f64, f64, f64)> = ids.iter().zip(q).map(exact).collect();
-            let rounded = f64::from(capped(out[label].widen(), self.cap)) - task.log_sum_exp;
-            let mut outside = outside(self.simd, self.cap, ids, out, task.log_sum_exp);
-            if !ids.contains(&task.label) {
-                outside += (-task.loss).exp() - rounded.exp();
-            }
+            let outside = self.outside(task, ids, out);
             let ratio_outside = log(outside) - log(f64::from(top.tail(task.row)));
             let terms = inside.iter().map(|(_, log_p, ratio)| log_p.exp() * ratio);
             let divergence = terms.sum::<f64>() + outside * ratio_outside;
