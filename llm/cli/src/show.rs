@@ -30,9 +30,13 @@ const NO_MEASURE: &str = "no token of these documents has this measure: --passes
 #[derive(clap::Args, Debug)]
 #[command(
     // Without estimates nothing but the tokenizer is loaded, and these would have no effect; a file of estimates needs no model.
-    mut_group("Settings", |group| group.requires_all(["uncertainty", "data"])),
-    mut_group("ModelArguments", |group| group.requires("data")),
-    mut_arg("precision", |arg| arg.requires("uncertainty"))
+    mut_args(|arg| match arg.get_id().as_str() {
+        "passes" | "rate" | "places" | "masks" | "prompt" | "seed" | "adapters" | "top" | "precision" => {
+            arg.requires("uncertainty").requires("data")
+        }
+        "model" | "adapter" | "chat_template" | "date" => arg.requires("data"),
+        _ => arg,
+    })
 )]
 pub struct Arguments {
     /// File (JSON lines, a JSON array, Parquet), or name of a data set: gsm8k, gsm8k/test
