@@ -65,7 +65,8 @@ fn fitted(sums: &[f64]) -> f64 {
     let best = (0..at.len()).min_by(|a, b| at[*a].1.total_cmp(&at[*b].1)).unwrap_or(0);
     let (low, high) = (at[best.saturating_sub(1)].0, at[(best + 1).min(at.len() - 1)].0);
     let between = (0..=POINTS).map(|i| low + (high - low) * i as f64 / POINTS as f64);
-    between.map(|x| interpolated(&at, x)).fold(at[best].1, f64::min)
+    // Of losses that are next to nothing the curve may pass below it.
+    between.map(|x| interpolated(&at, x)).fold(at[best].1, f64::min).max(0.0)
 }
 
 /// The polynomial through points, at `x` (Lagrange).
@@ -281,6 +282,9 @@ mod tests {
         };
         // The least is at the edge of what is tried.
         assert!((fitted(&sums(&loss)) - loss(0.5)).abs() < 1e-3);
+        // Of a model that is sure of what is right.
+        let sure = |by: f64| (1.0 + (-9.0 * by).exp()).ln();
+        assert!((0.0..=sure(2.0)).contains(&fitted(&sums(&sure))));
         let softer = |by: f64| loss(by * 0.4);
         let least = loss(4.0_f64.ln() / 3.0);
         let found = fitted(&sums(&softer));
