@@ -99,6 +99,10 @@ impl Tokenizer {
         let mut inner = caught(|| text.parse::<tokenizers::Tokenizer>())
             .ok_or_else(|| Error::file(&path, "is not a tokenizer that the library `tokenizers` can read"))?
             .map_err(|error| Error::file(&path, error))?;
+        // Of other files' tokens alone no text is made.
+        if inner.get_vocab_size(false) == 0 {
+            return Err(Error::file(&path, "has no vocabulary; copy the file again"));
+        }
         let mut extras = Extras { moment, ..Extras::of_folder(folder.as_ref())? };
         caught(|| added::add(&mut inner, folder.as_ref())).ok_or_else(|| {
             Error::file(&path, "the library `tokenizers` cannot add the tokens of the folder's other files")
