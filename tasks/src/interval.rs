@@ -8,7 +8,7 @@ use crate::{Measure, Unit};
 /// Resamplings behind every interval: the 2.5 % quantile then rests on 50 of them.
 const RESAMPLINGS: usize = 2000;
 
-/// Of more questions the percentiles are as wide as the jackknife's interval, to a tenth of a per cent.
+/// Of more questions the percentiles are as wide as the jackknife's interval, but for the chance of resampling.
 const MANY: usize = 2000;
 
 /// A measure of the questions' tallies. Its `n` is the number of questions on which it rests: those that add something to
@@ -16,7 +16,12 @@ const MANY: usize = 2000;
 pub fn estimate(measure: &Measure, tallies: &[&[f64]], seed: u64) -> Estimate {
     let of = |sums: &[&[f64]]| (measure.of)(sums[0]);
     let found = bootstrap(&[tallies], of, seed);
-    if measure.unit == Unit::Share { with_unseen(found) } else { found }
+    if measure.unit == Unit::Share { with_unseen(of_share(found)) } else { found }
+}
+
+/// A share, which lies between 0 and 1, as does its interval.
+pub(crate) fn of_share(found: Estimate) -> Estimate {
+    Estimate { low: found.low.clamp(0.0, 1.0), high: found.high.clamp(0.0, 1.0), ..found }
 }
 
 /// A share of nothing or of everything, with the interval of so many questions that all came out the same: resampling them
@@ -162,6 +167,10 @@ mod tests {
         let right = self::tallies(&[true; 20]);
         let all = estimate(&Measure::share("right", ""), &slices(&right), 1);
         assert!((all.low - 0.8316).abs() < 1e-3 && all.high > 0.9999, "{all:?}");
+        // Student's interval of one in eight begins below nothing: 0.125 ± 2.365·0.125.
+        let right = self::tallies(&[true, false, false, false, false, false, false, false]);
+        let one = estimate(&Measure::share("right", ""), &slices(&right), 1);
+        assert!(one.low.abs() < 1e-12 && (one.high - 0.4206).abs() < 1e-3, "{one:?}");
     }
 
     #[test]

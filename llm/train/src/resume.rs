@@ -8,7 +8,7 @@ use tch::Tensor;
 use crate::checkpoint::{self, State};
 use crate::config::Config;
 use crate::existing_run;
-use crate::layout::{CHECKPOINTS, CONFIG, OPTIMIZER, after as after_step};
+use crate::layout::{self, CHECKPOINTS, CONFIG, OPTIMIZER};
 use crate::optimizer::Optimizer;
 use crate::trained::Trained;
 use tokensieve_model::Error;
@@ -119,7 +119,7 @@ impl Checkpoints {
 
 /// Says which steps of `train.save_at` the run has passed without saving what was trained.
 fn warn_of_missed(config: &Config, step: u64) {
-    let is_missed = |at: &&u64| **at < step && !config.train.out.join(after_step(**at)).exists();
+    let is_missed = |at: &&u64| **at < step && !config.train.out.join(layout::after(**at)).exists();
     for at in config.train.save_at.iter().filter(is_missed) {
         tokensieve_base::status!(
             "warning: train.save_at: step {at} has passed, the run is at {step}; what was trained by then is not saved \

@@ -6,7 +6,7 @@ use super::contest::rows;
 use super::logistic;
 use super::outputs::lengths;
 use super::{Contest, PENALTIES, Published, Regulariser, Weights};
-use crate::interval::resample;
+use crate::interval::{of_share, resample};
 use crate::{Error, Estimate, Result};
 
 /// The L1 penalty of our fits. The published ones choose theirs by cross-validation, mostly this or the next larger; with
@@ -123,7 +123,7 @@ impl LengthControl {
         let preferences: Vec<f64> = contests.iter().map(|contest| contest.preference).collect();
         Ok(WinRates {
             raw: raw_win_rate(&preferences, seed),
-            length_controlled: resample(n, &all(n), seed, controlled),
+            length_controlled: of_share(resample(n, &all(n), seed, controlled)),
             weights: Weights::of(weights),
         })
     }
@@ -132,7 +132,7 @@ impl LengthControl {
 /// The mean preference.
 pub fn raw_win_rate(preferences: &[f64], seed: u64) -> Estimate {
     let n = preferences.len();
-    resample(n, &all(n), seed, |counts| weighted_mean(counts, |i| preferences[i]))
+    of_share(resample(n, &all(n), seed, |counts| weighted_mean(counts, |i| preferences[i])))
 }
 
 fn all(n: usize) -> Vec<usize> {

@@ -35,6 +35,12 @@ fn a_token_that_the_model_does_not_have_is_a_bad_row() {
     );
 }
 
+/// The fixture's tokenizer with another chat template.
+fn with_template(template: &str) -> Tokenizer {
+    let extras = Extras { template: Some(template.into()), ..Default::default() };
+    Tokenizer::new(tokenizer().inner().clone(), extras, "fixture").unwrap()
+}
+
 /// A template that writes tools, calls and reasoning, and neither names nor ids.
 const TELLS: &str = "{{ tools|tojson if tools else '' }}{% for m in messages %}<|im_start|>{{ m.role }}\n\
     {% if m.reasoning_content %}({{ m.reasoning_content }}){% endif %}{{ m.content if m.content is not none }}\
@@ -44,8 +50,7 @@ const TELLS: &str = "{{ tools|tojson if tools else '' }}{% for m in messages %}<
 #[test]
 fn the_template_is_told_of_tools_and_what_it_ignores_is_a_bad_row() {
     let sandbox = Sandbox::new();
-    let extras = Extras { template: Some(TELLS.into()), ..Default::default() };
-    let telling = Tokenizer::new(tokenizer().inner().clone(), extras, "telling").unwrap();
+    let telling = with_template(TELLS);
     let row = |of_row: &str, answer: &str| {
         let user = r#"{"role": "user", "content": "Q", "tool_calls": null, "name": null}"#;
         format!(r#"{{"messages": [{user}, {{"role": "assistant", {answer}}}]{of_row}}}"#)
@@ -117,9 +122,7 @@ fn the_template_is_told_of_tools_and_what_it_ignores_is_a_bad_row() {
 #[test]
 fn a_template_that_fails_is_named_with_its_error() {
     let sandbox = Sandbox::new();
-    let template = "{% for m in messages %}{{ m.role + m.content }}{% endfor %}";
-    let extras = Extras { template: Some(template.into()), ..Default::default() };
-    let tokenizer = Tokenizer::new(tokenizer().inner().clone(), extras, "fixture").unwrap();
+    let tokenizer = with_template("{% for m in messages %}{{ m.role + m.content }}{% endfor %}");
     let call = r#"{"role": "assistant", "content": null, "tool_calls": [{"name": "f", "arguments": {}}]}"#;
     let row = format!(r#"{{"messages": [{{"role": "user", "content": "Q"}}, {call}]}}"#);
     let error = load(&sandbox.source(row), &tokenizer).unwrap_err().to_string();
@@ -134,8 +137,7 @@ const MARKS_THE_LAST: &str = "{% for m in messages %}<|im_start|>{{ m.role }}\n\
 #[test]
 fn of_a_row_that_is_too_long_the_documents_stay_that_fit() {
     let sandbox = Sandbox::new();
-    let extras = Extras { template: Some(MARKS_THE_LAST.into()), ..Default::default() };
-    let tokenizer = Tokenizer::new(tokenizer().inner().clone(), extras, "fixture").unwrap();
+    let tokenizer = with_template(MARKS_THE_LAST);
     let turn = |role: &str, content: &str| format!(r#"{{"role": "{role}", "content": "{content}"}}"#);
     let question = "Why? ".repeat(20);
     let turns = [turn("user", "Q"), turn("assistant", "A"), turn("user", &question), turn("assistant", "B")];
@@ -156,8 +158,7 @@ fn of_a_row_that_is_too_long_the_documents_stay_that_fit() {
 #[test]
 fn a_template_that_does_not_write_the_response_is_named_as_the_reason() {
     let sandbox = Sandbox::new();
-    let extras = Extras { template: Some("{{ messages[0].content }}".into()), ..Default::default() };
-    let tokenizer = Tokenizer::new(tokenizer().inner().clone(), extras, "fixture").unwrap();
+    let tokenizer = with_template("{{ messages[0].content }}");
     let source = sandbox.source(r#"{"question": "Q", "answer": "A"}"#);
     let error = load(&source, &tokenizer).unwrap_err().to_string();
     assert!(error.contains("rows:1: the chat template does not write the response"), "{error}");

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use tokensieve_tasks::Answer;
 
-use crate::header::differences;
+use crate::header;
 use tokensieve_documents::JsonlFile;
 use tokensieve_model::Error;
 use tokensieve_model::Result;
@@ -130,20 +130,12 @@ pub(super) fn hash(content: &str) -> String {
 fn check_replaceable(path: &Path, text: &[u8]) -> Result<()> {
     let first = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let is_cut = first.len() == text.len() && (first.starts_with(START) || START.starts_with(first));
-    let Some(keys) = header(first) else {
+    let Some(keys) = header::settings(first) else {
         return if is_cut { Ok(()) } else { Err(no_answers(path)) };
     };
     // Files of `generate` and `uncertainty` have a header, too.
     let is_others = ["seed", "posterior"].iter().any(|key| keys.contains_key(*key));
     if keys.contains_key("precision") && !is_others { Ok(()) } else { Err(no_answers(path)) }
-}
-
-/// The settings on the first line.
-fn header(line: &[u8]) -> Option<Map<String, Value>> {
-    match serde_json::from_slice::<Value>(line).ok()?.get_mut("header")?.take() {
-        Value::Object(settings) => Some(settings),
-        _ => None,
-    }
 }
 
 fn no_answers(path: &Path) -> Error {
@@ -153,8 +145,8 @@ fn no_answers(path: &Path) -> Error {
 
 /// Checks that the stored answers depend on the same settings.
 fn check_settings(path: &Path, first: &[u8], now: &Map<String, Value>) -> Result<()> {
-    let Some(then) = header(first) else { return Err(no_answers(path)) };
-    let Some(differences) = differences(&then, now) else { return Ok(()) };
+    let Some(then) = header::settings(first) else { return Err(no_answers(path)) };
+    let Some(differences) = header::differences(&then, now) else { return Ok(()) };
     let what = format!(
         "holds answers with other settings:\n  {differences}\n--fresh removes them and starts over; another --out keeps them"
     );

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::request::Reply;
-use crate::header::differences;
+use crate::header;
 use tokensieve_base::files::write_atomically_with;
 use tokensieve_model::Error;
 use tokensieve_model::Result;
@@ -146,9 +146,8 @@ fn check_replaceable(path: &Path, text: &str) -> Result<()> {
         // An interrupted first line.
         None => text.starts_with(START) || START.starts_with(text),
         Some((line, _)) => {
-            let header: Option<Value> = serde_json::from_str(line).ok();
             // Files of `evaluate` and `uncertainty` have a header too, but without a seed.
-            header.is_some_and(|header| header["header"].get("seed").is_some())
+            header::settings(line.as_bytes()).is_some_and(|settings| settings.contains_key("seed"))
         }
     };
     if replies {
@@ -161,12 +160,11 @@ fn check_replaceable(path: &Path, text: &str) -> Result<()> {
 
 /// Checks that the replies were made with the same settings.
 fn check_settings(path: &Path, line: &str, settings: &Map<String, Value>) -> Result<()> {
-    let header: Option<Value> = serde_json::from_str(line).ok();
-    let Some(before) = header.as_ref().and_then(|header| header.get("header")?.as_object()) else {
+    let Some(before) = header::settings(line.as_bytes()) else {
         let what = "does not begin with the settings of replies; choose another file";
         return Err(Error::line(path, 1, what));
     };
-    let Some(differences) = differences(before, settings) else { return Ok(()) };
+    let Some(differences) = header::differences(&before, settings) else { return Ok(()) };
     let what = format!(
         "was made with other settings:\n  {differences}\n--fresh starts over; another --out keeps this file"
     );
