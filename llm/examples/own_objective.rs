@@ -2,12 +2,10 @@
 //! Run: `cargo run --release -p tokensieve-train --example own_objective`.
 
 use tch::{Device, Kind};
-use tokensieve_model::Document;
-use tokensieve_model::Result;
 use tokensieve_model::head::{Head, Reference};
 use tokensieve_model::text::{Conversation, Tokenizer};
 use tokensieve_model::weights::Checkpoint;
-use tokensieve_model::{Adapter, LoraConfig, Model};
+use tokensieve_model::{Adapter, Document, LoraConfig, Model, Result};
 use tokensieve_objective::{Pull, Pulls, TokenStats};
 use tokensieve_train::Trained;
 use tokensieve_train::step::{Ranking, Rule, StepOptions, step};

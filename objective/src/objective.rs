@@ -17,7 +17,7 @@ pub enum Against {
     Uniform,
     /// An earlier state of the model being trained.
     Snapshot,
-    /// The distribution that the labels were drawn from, where it is known.
+    /// The distribution of the labels without their noise, where it is known.
     Oracle,
     /// Another model, which the run's configuration names.
     Reference,

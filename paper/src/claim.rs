@@ -135,7 +135,7 @@ impl Evidence {
         match self {
             Self::Paper => "what the paper itself measures, at the size given",
             Self::Proxy => {
-                "another measure stands in for the paper's: the loss on held-out text for answers, overlap for a judge"
+                "another measure stands in for the paper's: the loss on held-out text for answers, constraints met for a judge"
             }
             Self::Truth => "measured against the exact distribution of every token, in the oracle language",
             Self::Ours => "a question that no paper asks",

@@ -24,7 +24,6 @@ struct Unit {
 }
 
 const RANK: Unit = Unit { name: "in rank correlation", each: 1.0 };
-const AREA: Unit = Unit { name: "in area under the curve", each: 1.0 };
 const NATS: Unit = Unit { name: "nats", each: 1.0 };
 const ACCURACY: Unit = Unit { name: "points of accuracy", each: 100.0 };
 const RIGHT: Unit = Unit { name: "points of right answers", each: 100.0 };
@@ -46,7 +45,7 @@ pub const QUESTIONS: [Question; 7] = [
     },
     Question {
         asks: "Does it still, once the model has been trained?",
-        answers: &[&[("oracle/loss-tracks-ignorance", RANK)], &[("oracle/noise-hides-ignorance", AREA)]],
+        answers: &[&[("oracle/loss-tracks-ignorance", RANK)]],
     },
     Question {
         asks: "Does training on the tokens with the largest losses help?",

@@ -42,7 +42,10 @@ pub(crate) fn run(command: &Command, out: &Path) -> Result<ExitCode> {
         Command::Rates(OfPlan { plan: Plan::Oracle }) => rates(&oracle::Work::of(Profile::Study)?)?,
         Command::Rates(OfPlan { plan: Plan::Study }) => rates(&finetune::Work::of(Profile::Study)?)?,
         Command::Rates(OfPlan { plan: Plan::Proof }) | Command::Power(OfPlan { plan: Plan::Proof }) => {
-            bail!("the plan `proof` takes the rates of the others, and its number of settings is fixed")
+            bail!(
+                "the plan `proof` takes the rates of the others, and its number of settings is fixed: \
+                   give --plan oracle or --plan study"
+            )
         }
         Command::Power(OfPlan { plan: Plan::Oracle }) => power(&oracle::Work::of(Profile::Study)?, out)?,
         Command::Power(OfPlan { plan: Plan::Study }) => power(&finetune::Work::of(Profile::Study)?, out)?,
@@ -152,11 +155,16 @@ fn rates(study: &impl Claimed) -> Result<()> {
 
 /// Prints each primary claim's power, as a table of the plan's page.
 fn power(study: &impl Claimed, out: &Path) -> Result<()> {
+    let powers = study.power(&Lab::open(out))?;
+    ensure!(
+        !powers.is_empty(),
+        "no claim has pilot runs of two seeds here: do them by `paper lab run --profile study --stage pilot` with this --plan"
+    );
     tokensieve_base::output!(
         "| claim | seeds | pilot's | difference | deviation | at most | detectable | at most | matters | found | equal |\n"
     )?;
     tokensieve_base::output!("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")?;
-    for power in study.power(&Lab::open(out))? {
+    for power in powers {
         let Power {
             claim,
             pilot,

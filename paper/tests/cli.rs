@@ -267,4 +267,9 @@ fn mistakes_end_with_what_would_be_right() {
     assert!(error.contains("b-gradient-wait") && error.contains("there are: "), "{error}");
     assert_eq!(paper(&out, &["figures"]).status.code(), Some(2));
     assert!(stdout(&paper(&out, &["list"])).contains("b-gradient-weight"));
+    // The power of a test is that of pilot runs, which nobody did here.
+    let output = paper(&out, &["lab", "power", "--plan", "oracle"]);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && output.stdout.is_empty(), "{output:?}");
+    assert!(error.contains("no claim has pilot runs") && error.contains("--stage pilot"), "{error}");
 }

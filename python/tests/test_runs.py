@@ -81,6 +81,7 @@ def test_uncertainty_is_a_table_and_is_coloured(run):
     found = run.uncertainty(ROWS, passes=2)
     table = pandas.DataFrame(found.tokens)
     assert {"row", "text", "loss", "epistemic"} <= set(table.columns)
+    assert not {"top", "top_ids"} & set(table.columns)
     html = found.coloured("loss")._repr_html_()
     assert "&lt;" in html and "<matey" not in html
     assert html.count("background:") == len(table)

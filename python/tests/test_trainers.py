@@ -17,7 +17,7 @@ import transformers
 from sieve_fixtures import InOrder, arguments, distance, tiny, tiny_rows, trained
 from tokensieve import Objective
 from tokensieve._columns import Collator
-from tokensieve._sieve import Tokens
+from tokensieve._step import Tokens
 
 UNIFORM_OR_MODEL = [
     "mle",

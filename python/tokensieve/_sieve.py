@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +23,8 @@ from torch import Tensor, nn
 from transformers.trainer_utils import get_last_checkpoint
 
 from tokensieve import _models
-from tokensieve._columns import MISSING, SCORES, WEIGHTS, Collator, of_labels, predicted, without
+from tokensieve._columns import MISSING, Collator, predicted, without
+from tokensieve._step import Columns, Micro, Random, Step, Tokens, numbers
 from tokensieve.head import Gradient, Head, Reference, Statistics, gradient, pulled_loss, statistics
 from tokensieve.objectives import Objective
 
@@ -52,101 +52,6 @@ UNAVAILABLE = {
 }
 # For the log, whatever the objective reads.
 LOGGED = frozenset({"entropy", "correct"})
-
-Columns = dict[str, NDArray[Any]]
-
-
-@dataclass
-class Tokens:
-    """The tokens that a micro-batch predicts."""
-
-    mask: Tensor
-    labels: Tensor
-    document: Tensor
-    documents: int
-    weight: Tensor | None = None
-    score: Tensor | None = None
-
-    @classmethod
-    def of(cls, inputs: Mapping[str, Any], scored: bool = False) -> Tokens:
-        """`scored`: whether the objective reads the tokens' scores."""
-        labels, positions = inputs.get("labels"), inputs.get("position_ids")
-        if labels is None:
-            raise ValueError(
-                "batches need `labels`, -100 where nothing is predicted: use a collator that makes them, such as "
-                "DataCollatorForLanguageModeling(tokenizer, mlm=False)"
-            )
-        if positions is None:
-            document = torch.arange(len(labels), device=labels.device)[:, None].expand_as(labels)
-        else:  # a document begins with each row and at position 0: rows may hold several, or the rest of one
-            begins = (positions == 0).expand_as(labels).clone()
-            begins[:, 0] = True
-            document = (begins.flatten().cumsum(0) - 1).view_as(labels)
-        mask = predicted(inputs)
-        tokens = cls(mask, labels[:, 1:][mask], document[:, 1:][mask], int(document.max()) + 1)
-        weights = of_labels(inputs, WEIGHTS)
-        tokens.weight = None if weights is None else weights[mask]
-        if scored:
-            scores = of_labels(inputs, SCORES)
-            if scores is None or not bool(scores[mask].isfinite().all()):
-                raise ValueError(
-                    f"the objective reads `score`: batches need `{SCORES}`, a finite number wherever there is a label"
-                )
-            tokens.score = scores[mask]
-        return tokens
-
-    def columns(self) -> Columns:
-        """Each token's document, its index among the document's tokens, its weight, and its score where that is
-        read."""
-        document = self.document.cpu().numpy()
-        position = np.arange(len(document)) - np.searchsorted(document, document)
-        # Always there, as a column that all micro-batches of a step must have.
-        weight = np.ones(len(document)) if self.weight is None else _numbers(self.weight)
-        found = {"document": document.astype(np.uint32), "position": position.astype(np.uint32), "weight": weight}
-        return found if self.score is None else found | {"score": _numbers(self.score)}
-
-
-@dataclass
-class Micro:
-    """A micro-batch of the present step."""
-
-    inputs: Mapping[str, Any]
-    random: Random | None = None
-    columns: Columns = field(default_factory=dict)
-    documents: int = 0
-
-
-@dataclass
-class Step:
-    """An optimizer step, on this process."""
-
-    micros: list[Micro]
-    next: int = 0
-    # Of every micro-batch, the pulls towards label and reference, and what is selected.
-    pulls: list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]] = field(default_factory=list)
-    normaliser: float = 1.0
-    losses: float = 0.0
-    reported: float = 0.0
-
-
-@dataclass
-class Random:
-    """The state of the generators that dropout draws from: a micro-batch is computed twice with the same masks."""
-
-    cpu: Tensor
-    # The module of torch for another device than the CPU, such as torch.cuda, and its generator's state.
-    device: tuple[Any, Tensor] | None
-
-    @classmethod
-    def now(cls, device: torch.device) -> Random:
-        other = None if device.type == "cpu" else torch.get_device_module(device)
-        return cls(torch.get_rng_state(), None if other is None else (other, other.get_rng_state()))
-
-    def restore(self) -> None:
-        torch.set_rng_state(self.cpu)
-        if self.device is not None:
-            module, state = self.device
-            module.set_rng_state(state)
 
 
 class SieveMixin(_Base):
@@ -353,7 +258,7 @@ class SieveMixin(_Base):
         micro.columns |= places | _columns(result.statistics)
         micro.documents = tokens.documents
         selected = np.concatenate([np.empty(0, np.bool_), *parts])
-        step.losses += self._written_out(micro.columns, selected, _numbers(distance))
+        step.losses += self._written_out(micro.columns, selected, numbers(distance))
 
         if step.next == 0 and len(step.micros) > 1:
             step.normaliser = self._count(step)
@@ -390,7 +295,7 @@ class SieveMixin(_Base):
         towards = q.rows(some) if q is not None and self._objective.distills else None
         result = gradient(head, rows, tokens.labels[some], pulls, reference=towards)
         distance = np.zeros(len(a))
-        distance[pulled] = _numbers(result.statistics["distance"])
+        distance[pulled] = numbers(result.statistics["distance"])
         step.losses += self._written_out(micro.columns, selected, distance)
         return self._loss(step, result, rows, head)
 
@@ -414,7 +319,7 @@ class SieveMixin(_Base):
         if self._base is not None and not observed:
             hidden, head = self._base.hidden(micro.inputs, self._dtype)
             found = statistics(head, hidden[:, :-1][tokens.mask], tokens.labels, frozenset())
-            micro.columns["base_loss"] = _numbers(found["loss"])
+            micro.columns["base_loss"] = numbers(found["loss"])
         hidden = _models.hidden_states(self._model, model, micro.inputs)
         return hidden[:, :-1][tokens.mask], tokens, q
 
@@ -556,12 +461,8 @@ def _within_corpus(objective: Objective) -> bool:
     return True
 
 
-def _numbers(column: Tensor) -> NDArray[Any]:
-    return column.double().cpu().numpy()
-
-
 def _columns(found: Statistics) -> Columns:
-    return {name: _numbers(column) for name, column in found.items() if name != "distance"}
+    return {name: numbers(column) for name, column in found.items() if name != "distance"}
 
 
 def _read(columns: Columns) -> Columns:

@@ -141,8 +141,9 @@ class Uncertainty:
     @property
     def tokens(self) -> list[Record]:
         """One row per response token: its document's row, its text, and every measure."""
+        lists = ("se", "top", "top_ids")
         return [
-            {"row": document["row"], **{name: value for name, value in token.items() if name not in ("se", "top")}}
+            {"row": document["row"], **{name: value for name, value in token.items() if name not in lists}}
             for document in self.documents
             for token in document["tokens"]
             if token["response"]

@@ -1,5 +1,5 @@
-//! Fine-tuning under label noise along the model-capability continuum: models from untrained to nearly perfect, a small
-//! training set with wrong labels, many objectives, one learning rate.
+//! Fine-tuning under label noise along the model-capability continuum: models from untrained to strong, a small
+//! training set with wrong labels, many objectives, at one learning rate and at one length of step.
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};

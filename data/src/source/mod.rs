@@ -53,10 +53,6 @@ pub(crate) struct RawSource {
 impl RawSource {
     /// The source, if exactly one kind is named and every key belongs to it.
     pub(crate) fn check(self) -> Result<Source, String> {
-        let kinds = [&self.mirror, &self.debian, &self.pypi, &self.url].into_iter().flatten().count();
-        if kinds != 1 {
-            return Err("a source names exactly one of mirror, debian, pypi, url".into());
-        }
         if self.debian.is_some() != self.path.is_some() {
             return Err("debian = PACKAGE and path = FILE belong together".into());
         }
@@ -67,24 +63,22 @@ impl RawSource {
             return Err("stored must be 64 lower-case hex digits".into());
         }
         let kind = match (self.mirror, self.debian.zip(self.path), self.pypi, self.url) {
-            (Some(path), ..) if !stays_below(&path) => {
+            (Some(path), None, None, None) if !stays_below(&path) => {
                 return Err(format!("`{path}` does not stay below the mirror folder"));
             }
-            (Some(path), ..) => Kind::Mirror(path),
-            (_, Some((_, path)), ..) if !path.starts_with('/') || !stays_below(&path[1..]) => {
+            (Some(path), None, None, None) => Kind::Mirror(path),
+            (None, Some((_, path)), None, None) if !path.starts_with('/') || !stays_below(&path[1..]) => {
                 return Err(format!("`{path}` is not an absolute path"));
             }
-            (_, Some((package, path)), ..) => Kind::Debian { package, path },
-            (_, _, Some(requirement), _) => {
+            (None, Some((package, path)), None, None) => Kind::Debian { package, path },
+            (None, None, Some(requirement), None) => {
                 Kind::Pypi { requirement, platform: self.platform, member: self.member }
             }
-            (_, _, _, Some(url)) if !url.starts_with("https://") && !url.starts_with("http://") => {
+            (None, None, None, Some(url)) if !url.starts_with("https://") && !url.starts_with("http://") => {
                 return Err(format!("`{url}` is neither an http nor an https address"));
             }
-            (_, _, _, Some(url)) => Kind::Url(url),
-            (None, None, None, None) => {
-                return Err("a source names exactly one of mirror, debian, pypi, url".into());
-            }
+            (None, None, None, Some(url)) => Kind::Url(url),
+            _ => return Err("a source names exactly one of mirror, debian, pypi, url".into()),
         };
         Ok(Source { kind, stored: self.stored })
     }

@@ -9,11 +9,10 @@ use tch::{Device, Kind};
 use tokensieve_documents::DataSource;
 use tokensieve_infer::evaluate::{EvaluatedModel, Scorer};
 use tokensieve_infer::generate::Options;
-use tokensieve_model::Document;
-use tokensieve_model::Model;
 use tokensieve_model::head::{Head, Request};
 use tokensieve_model::text::Tokenizer;
 use tokensieve_model::weights::Checkpoint;
+use tokensieve_model::{Document, Model};
 use tokensieve_tasks::{self as tasks, Ask, Question};
 use tokensieve_train::step;
 

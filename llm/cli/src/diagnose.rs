@@ -21,7 +21,7 @@ use super::show::{Paint, colour, styled};
 #[command(
     after_help = "Nothing is trained for good: the diagnosis takes a few steps, measures gradients of a sample, and throws \
     the steps away, as it does those of a race. docs/diagnose.md explains every number, and \
-    docs/theory.md why a dozen gradients predict the first step of every objective.\n\nExit code: 0 done, whatever was found; 1 an error; 2 wrong arguments."
+    docs/theory.md why nine gradients predict the first step of every objective.\n\nExit code: 0 done, whatever was found; 1 an error; 2 wrong arguments."
 )]
 pub struct Arguments {
     /// Rows to train on: a file (JSON lines, a JSON array, Parquet), or name of a data set: alpaca, gsm8k/train
@@ -39,11 +39,11 @@ pub struct Arguments {
     /// Presets that may be recommended, with commas between them: `tokensieve objectives` lists them. Default: all
     #[arg(long, value_name = "PRESETS", value_delimiter = ',', value_parser = preset, allow_hyphen_values = true)]
     among: Vec<String>,
-    /// Number of rows to read
+    /// Number of rows to read, from the first on
     #[arg(short, value_name = "N", default_value_t = 500, value_parser = count, allow_negative_numbers = true)]
     n: usize,
-    /// Number of documents whose gradients are measured; as many are held out. Default: 32, and up to 256 for models smaller
-    /// than the default one
+    /// Number of documents whose gradients are measured, at least 4; as many are held out. Default: 32, and up to 256 for
+    /// models smaller than the default one
     #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
     documents: Option<usize>,
     /// Number of steps of plain training before gradients are measured; 0: before training. Default: 6, and up to 40 for models

@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use tokensieve_infer::generate::Sampling;
 use tokensieve_kernels::{Backend, machine, memory};
-use tokensieve_model::Result;
 use tokensieve_model::text::{ChatTemplate, Moment, Tokenizer};
 use tokensieve_model::weights::{self, Checkpoint};
-use tokensieve_model::{Adapter, Model, Precision};
+use tokensieve_model::{Adapter, Model, Precision, Result};
 
 /// A model as the user names it.
 #[derive(clap::Args, Debug)]

@@ -20,12 +20,9 @@ use tokensieve_infer::uncertainty::{
     write_table,
 };
 use tokensieve_kernels::memory;
-use tokensieve_model::Document;
-use tokensieve_model::Error;
-use tokensieve_model::Result;
 use tokensieve_model::text::{ChatTemplate, Moment, Tokenizer};
 use tokensieve_model::weights::Checkpoint;
-use tokensieve_model::{Adapter, DropoutSite, Model};
+use tokensieve_model::{Adapter, Document, DropoutSite, Error, Model, Result};
 
 /// Data, posterior and destination.
 #[derive(clap::Args, Debug)]

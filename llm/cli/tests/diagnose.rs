@@ -86,6 +86,14 @@ fn planted_defects_are_found_and_the_outputs_can_be_read() {
         assert!(rows_with(other).is_empty(), "{other}: {}", said(&output));
     }
 
+    // The duplicate is read, and counted no second time.
+    let tokens = |of: &Value| of.as_u64().unwrap();
+    assert_eq!((&found["read"]["rows"], &found["read"]["more"]), (&json!(rows().len()), &json!(false)));
+    let (counted, read) = (tokens(&found["classes"][0]["tokens"]), tokens(&found["read"]["predicted"]));
+    assert!(counted < read, "{counted} of {read}");
+    let is_repeated = |row: &Value| row["row"] == planted;
+    assert!(!found["suspicious"].as_array().unwrap().iter().any(is_repeated), "{}", said(&output));
+
     // The wrong numbers: most of the rows that look most suspicious have one.
     let suspicious = found["suspicious"].as_array().unwrap().iter();
     let first: Vec<usize> = suspicious.take(6).map(|row| row["row"].as_u64().unwrap() as usize).collect();
@@ -104,8 +112,10 @@ fn planted_defects_are_found_and_the_outputs_can_be_read() {
 
     // Its own files are replaced, others are not; few rows give no recommendation but a diagnosis all the same.
     write(&path("few.jsonl"), &counting(5));
-    let output = run(folder.path(), &["--data", "few.jsonl", "--json", "all.json", "--passes", "0"]);
+    let output =
+        run(folder.path(), &["--data", "few.jsonl", "-n", "4", "--json", "all.json", "--passes", "0"]);
     assert!(output.status.success() && said(&output).contains("too few documents"), "{}", said(&output));
+    assert!(said(&output).contains("the first 4 rows (there are more) of few.jsonl:"), "{}", said(&output));
     let output = run(folder.path(), &["--data", "few.jsonl", "--among", "mle,focall"]);
     assert!(output.status.code() == Some(2) && said(&output).contains("focal"), "{}", said(&output));
     let output = run(folder.path(), &["--data", "few.jsonl", "--json", "rows.jsonl"]);

@@ -13,11 +13,9 @@ use tokensieve_infer::evaluate::{
 };
 use tokensieve_infer::generate::Options;
 use tokensieve_infer::together::Together;
-use tokensieve_model::Document;
-use tokensieve_model::Pack;
 use tokensieve_model::text::{Conversation, Message, Moment, Tokenizer};
 use tokensieve_model::weights::Checkpoint;
-use tokensieve_model::{Adapter, LoraConfig, Model};
+use tokensieve_model::{Adapter, Document, LoraConfig, Model, Pack};
 use tokensieve_tasks::judge::{self, Judge as _, Pair, Verdict};
 use tokensieve_tasks::{Answer, Ask, Question};
 

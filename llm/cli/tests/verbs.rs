@@ -356,7 +356,8 @@ fn table(estimates: &str, keep: f64) -> String {
     let mut losses: Vec<f32> =
         records.iter().flat_map(tokens).filter(predicted).map(|token| number(&token, "loss")).collect();
     losses.sort_by(|a, b| b.total_cmp(a));
-    let least = losses[(losses.len() as f64 * keep / 100.0).round() as usize - 1];
+    let left_out = (losses.len() as f64 * (100.0 - keep) / 100.0).round() as usize;
+    let least = losses[losses.len() - left_out - 1];
     let mut table = "row\tposition\ttext\tepistemic\taleatoric\ttotal\tloss\tentropy\tselected\n".to_owned();
     for record in &records {
         for (position, token) in tokens(record).iter().enumerate().filter(|(_, token)| predicted(token)) {

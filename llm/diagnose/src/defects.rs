@@ -1,8 +1,10 @@
 //! What is wrong with the rows, as far as their text says: duplicates, leaked answers, rows that cannot be trained on,
 //! and tokens that should not be trained on.
 
-use std::collections::{HashMap, HashSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher as _};
+use std::iter;
 
 use serde::Serialize;
 use tokensieve_documents::estimates::{DocumentRecord, TokenRecord};
@@ -96,33 +98,61 @@ const MARKS: [&str; 16] = [
 const SEQUENCE: usize = 5;
 const NEAR: f64 = 0.8;
 
-/// A sequence in more rows than this is the data's own phrase and identifies no row.
-const COMMON: usize = 50;
+/// A sequence in more rows than this (choice) is no row's own: a system prompt or an instruction that many rows have would
+/// make them all alike.
+const COMMON: usize = 5;
 
-/// Fewer words than this are found in a prompt by chance.
+/// Sequences of its own by which a row is compared at least. A word that differs is in five: one name that a template is
+/// filled with makes no row another.
+const LEAST: usize = 2 * SEQUENCE;
+
+/// Fewer words or letters than this are found in a prompt by chance. Letters, since a character may be a word.
 const LEAKED_WORDS: usize = 4;
+const LEAKED_LETTERS: usize = 8;
+
+/// Marks that end a sentence or its parts, and marks that say nothing.
+const ENDING: &str = ".,;:?!";
+const QUIET: &str = "\"'“”‘’„‚«»‹›—…·•¿¡、。，．！？：；「」『』";
 
 /// A document as text.
 struct Text<'a> {
     row: usize,
     prompt: String,
     response: String,
-    /// The response's tokens.
-    predicted: Vec<&'a TokenRecord>,
+    turns: Vec<Turn<'a>>,
+}
+
+/// What is trained on without a break.
+struct Turn<'a> {
+    /// What stands before and is not trained on.
+    prompt: String,
+    response: String,
+    tokens: &'a [TokenRecord],
+}
+
+fn is_special(token: &TokenRecord) -> bool {
+    token.class.as_deref() == Some("special")
 }
 
 impl<'a> Text<'a> {
     fn of(record: &'a DocumentRecord) -> Self {
+        let mut text =
+            Self { row: record.row, prompt: String::new(), response: String::new(), turns: Vec::new() };
+        for tokens in record.tokens.chunk_by(|a, b| a.response == b.response) {
+            let written = |token: &'a TokenRecord| if is_special(token) { " " } else { token.text.as_str() };
+            let part: String = tokens.iter().map(written).collect();
+            if tokens[0].response {
+                text.response += &part;
+                text.turns.push(Turn { prompt: text.prompt.clone(), response: part, tokens });
+            } else {
+                text.prompt += &part;
+            }
+        }
         // Nothing predicts the first token; it alone is no prompt but the beginning of a plain text.
-        let is_plain = record.tokens.iter().skip(1).all(|token| token.response);
-        let of = |response: bool| {
-            let own = record.tokens.iter().filter(move |token| (token.response || is_plain) == response);
-            own.filter(|token| token.class.as_deref() != Some("special"))
-                .map(|token| token.text.as_str())
-                .collect()
-        };
-        let predicted = record.tokens.iter().filter(|token| token.response).collect();
-        Self { row: record.row, prompt: of(false), response: of(true), predicted }
+        if record.tokens.iter().skip(1).all(|token| token.response) {
+            text.response.insert_str(0, &std::mem::take(&mut text.prompt));
+        }
+        text
     }
 }
 
@@ -133,23 +163,18 @@ pub(crate) fn find(records: &[DocumentRecord], is_own: &dyn Fn(&str) -> bool) ->
     let marks: Vec<&str> = MARKS.into_iter().filter(|mark| !is_own(mark)).collect();
     for text in &texts {
         let mut found = |defect: Defect, what: String| findings.push(Finding { defect, row: text.row, what });
-        if let Some(answer) = leaked(text) {
+        if let Some(answer) = text.turns.iter().find_map(leaked) {
             found(Defect::Leak, format!("the prompt contains “{answer}”"));
         }
         let whole = [&text.prompt, &text.response];
         if let Some(mark) = marks.iter().find(|mark| whole.iter().any(|part| part.contains(**mark))) {
             found(Defect::ForeignTemplate, format!("contains “{mark}”, which is text to this model"));
         }
-        let within = text.predicted.len().saturating_sub(1);
-        let inner = text.predicted[..within].windows(2).find(|pair| {
-            // The end of a turn is trained on where the next response is another turn's.
-            pair.iter().all(|token| token.class.as_deref() == Some("special"))
-                || (pair[0].class.as_deref() == Some("special") && is_role(&pair[1].text))
-        });
-        if let Some(pair) = inner {
+        let mut pairs = text.turns.iter().flat_map(|turn| turn.tokens.windows(2));
+        if let Some(pair) = pairs.find(|pair| is_mark_within(&pair[0], &pair[1])) {
             found(Defect::Mask, format!("trains on “{}{}”", pair[0].text, pair[1].text));
         }
-        if has_empty_reasoning(text) {
+        if text.turns.iter().any(has_empty_reasoning) {
             found(Defect::EmptyReasoning, "trains on an empty <think></think>".to_owned());
         }
     }
@@ -158,79 +183,99 @@ pub(crate) fn find(records: &[DocumentRecord], is_own: &dyn Fn(&str) -> bool) ->
     findings
 }
 
-fn is_role(text: &str) -> bool {
-    ["assistant", "user", "system", "model"].contains(&text.trim())
+/// Whether a mark stands where a template has none: twice, or before a role. Other marks may well be neighbours, such as
+/// those that begin the call of a tool or end a turn.
+fn is_mark_within(mark: &TokenRecord, next: &TokenRecord) -> bool {
+    let is_role = ["assistant", "user", "system", "model"].contains(&next.text.trim());
+    is_special(mark) && (mark.text == next.text || is_role)
 }
 
-fn has_empty_reasoning(text: &Text) -> bool {
-    let all: String = text.predicted.iter().map(|token| token.text.as_str()).collect();
+fn has_empty_reasoning(turn: &Turn) -> bool {
+    let all: String = turn.tokens.iter().map(|token| token.text.as_str()).collect();
     all.split("<think>").skip(1).any(|rest| {
         rest.split("</think>").next().is_some_and(|inner| inner.len() < rest.len() && inner.trim().is_empty())
     })
 }
 
+/// The words of a text and every other sign but spaces, each with the text after it.
+fn parts(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    let mut rest = text;
+    iter::from_fn(move || {
+        rest = rest.trim_start();
+        let length = match rest.char_indices().find(|(at, c)| !is_in_word(rest, *at, *c)) {
+            Some((0, alone)) => alone.len_utf8(),
+            Some((end, _)) => end,
+            None => rest.len(),
+        };
+        let (part, after) = rest.split_at(length);
+        rest = after;
+        (!part.is_empty()).then_some((part, after))
+    })
+}
+
+/// Whether a character belongs to a word with the one before it: letters, digits, and the marks between two digits.
+fn is_in_word(text: &str, at: usize, c: char) -> bool {
+    let is_digit = |c: char| c.is_ascii_digit();
+    let in_number =
+        || ".,".contains(c) && text[..at].ends_with(is_digit) && text[at + 1..].starts_with(is_digit);
+    (c.is_alphanumeric() && !is_without_spaces(c)) || in_number()
+}
+
+/// Thai, Lao, Burmese, Khmer, Japanese and Chinese, whose words are not divided: each character counts as a word.
+fn is_without_spaces(c: char) -> bool {
+    matches!(c, '\u{0e00}'..='\u{0eff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{17ff}')
+        || matches!(c, '\u{3005}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}')
+}
+
 /// Words and numbers in lower case, everything else left out.
 fn words(text: &str) -> Vec<String> {
-    text.split(|c: char| !c.is_alphanumeric())
-        .filter(|word| !word.is_empty())
-        .map(str::to_lowercase)
-        .collect()
+    let words = parts(text).filter(|(part, _)| part.starts_with(char::is_alphanumeric));
+    words.map(|(word, _)| word.to_lowercase()).collect()
 }
 
-/// What counts where rows are compared: words, and the signs that say something: `7 + 3` is not `7 - 3`, nor one symbol
-/// another.
+/// What counts where rows are compared: everything but punctuation, spaces and the capital that a word begins with.
+/// `7 + 3` is not `7 - 3`, nor `!x` the same as `x`.
 fn content(text: &str) -> Vec<String> {
-    let mut content = Vec::new();
-    let mut word = String::new();
-    let mut after_digit = false;
-    let mut rest = text.chars();
-    while let Some(c) = rest.next() {
-        if c.is_alphanumeric() {
-            word.extend(c.to_lowercase());
-            after_digit = c.is_ascii_digit();
-            continue;
-        }
-        content.extend((!word.is_empty()).then(|| std::mem::take(&mut word)));
-        let before_digit = || rest.clone().find(|c| !c.is_whitespace()).is_some_and(|c| c.is_ascii_digit());
-        let is_sign = "+-−–*/=<>^%".contains(c) && (after_digit || before_digit());
-        if is_sign || is_symbol(c) {
-            content.push(c.to_string());
-        }
-        after_digit &= c.is_whitespace();
-    }
-    content.extend((!word.is_empty()).then_some(word));
-    content
+    let counted = parts(text).filter(|(part, after)| !is_punctuation(part, after));
+    counted.map(|(part, _)| without_capital(part)).collect()
 }
 
-/// Emoji, arrows and their like; marks of punctuation are none.
-fn is_symbol(c: char) -> bool {
-    !c.is_ascii()
-        && !c.is_whitespace()
-        && !c.is_control()
-        && !"“”‘’„‚«»‹›–—−…·•¿¡、。，．！？：；（）「」『』".contains(c)
+/// Whether a sign is for the eye alone. `.`, `!` and their like are it where something ends, not in `a.b` or `!=`.
+fn is_punctuation(sign: &str, after: &str) -> bool {
+    let is_quiet = |c: char| c.is_control() || QUIET.contains(c);
+    let is_ending = |c: char| ENDING.contains(c);
+    let ends = |next: char| next.is_whitespace() || is_quiet(next) || is_ending(next);
+    sign.starts_with(is_quiet) || (sign.starts_with(is_ending) && after.chars().next().is_none_or(ends))
+}
+
+fn without_capital(word: &str) -> String {
+    let mut letters = word.chars();
+    let first = letters.next().into_iter().flat_map(char::to_lowercase);
+    first.chain(letters).collect()
 }
 
 /// The response or its final answer, if the prompt contains it.
-fn leaked(text: &Text) -> Option<String> {
-    let (prompt, response) = (words(&text.prompt), words(&text.response));
-    let contains = |part: &[String]| prompt.windows(part.len().max(1)).any(|window| window == part);
-    if response.len() >= LEAKED_WORDS && contains(&response) {
-        return Some(shortened(text.response.trim()));
+fn leaked(turn: &Turn) -> Option<String> {
+    let (prompt, response) = (words(&turn.prompt), words(&turn.response));
+    let letters: usize = response.iter().map(|word| word.chars().count()).sum();
+    if response.len() >= LEAKED_WORDS
+        && letters >= LEAKED_LETTERS
+        && prompt.windows(response.len()).any(|window| window == response)
+    {
+        return Some(shortened(turn.response.trim()));
     }
-    // A number alone is there by chance; beside the word it is meant.
-    let last = final_answer(&text.response)?;
-    let of_answer = |word: &str| ["answer", "solution", "result"].contains(&word);
-    let found = prompt.iter().enumerate().find(|(i, word)| {
-        let after = prompt.iter().skip(i + 1).take(3);
-        of_answer(word) && after.take_while(|next| !of_answer(next)).any(|next| *next == last)
-    });
-    found.map(|(i, _)| prompt[i..prompt.len().min(i + 4)].join(" "))
+    // A number alone is there by chance; right after the word it is meant.
+    let last = final_answer(&turn.response)?;
+    let is_answer = |word: &str| ["answer", "solution", "result"].contains(&word);
+    let after = |at: usize| prompt[at + 1..].iter().find(|word| *word != "is");
+    let found = (0..prompt.len()).find(|at| is_answer(&prompt[*at]) && after(*at) == Some(&last));
+    found.map(|at| prompt[at..prompt.len().min(at + 4)].join(" "))
 }
 
 /// What follows `####`, or the last number of a response.
 fn final_answer(response: &str) -> Option<String> {
     let last = response.rsplit("####").next().unwrap_or(response);
-    words(last).into_iter().rev().find(|word| word.chars().all(|c| c.is_ascii_digit()))
+    words(last).into_iter().rev().find(|word| word.chars().all(|c| c.is_ascii_digit() || ".,".contains(c)))
 }
 
 fn shortened(text: &str) -> String {
@@ -270,12 +315,9 @@ fn repeated(texts: &[Text]) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut by_prompt = FirstRows::default();
     let mut by_both = FirstRows::default();
-    let mut by_sequence: HashMap<u64, Vec<usize>> = HashMap::new();
-    let mut sequences: Vec<HashSet<u64>> = Vec::new();
-    for (index, text) in texts.iter().enumerate() {
+    let mut sequences: BTreeMap<usize, HashSet<u64>> = BTreeMap::new();
+    for text in texts {
         let (prompt, response) = (content(&text.prompt), content(&text.response));
-        let both = [prompt.as_slice(), &response].concat();
-        let own: HashSet<u64> = both.windows(SEQUENCE).map(|window| key(&window)).collect();
         let (key_of_prompt, key_of_both) = (key(&prompt), key(&(&prompt, &response)));
         let mut found = |defect, what: String| findings.push(Finding { defect, row: text.row, what });
         if let Some(row) = by_both.other(key_of_both, text.row) {
@@ -284,39 +326,50 @@ fn repeated(texts: &[Text]) -> Vec<Finding> {
             if let Some(row) = by_prompt.other(key_of_prompt, text.row).filter(|_| !prompt.is_empty()) {
                 found(Defect::Contradiction, format!("has the prompt of row {row} and another response"));
             }
-            let near = nearest(&own, &by_sequence, &sequences).map(|other| texts[other].row);
-            if let Some(row) = near.filter(|row| *row != text.row) {
-                found(Defect::NearDuplicate, format!("is nearly row {row}"));
-            }
+            let both = [prompt, response].concat();
+            let own = both.windows(SEQUENCE).map(|window| key(&window));
+            sequences.entry(text.row).or_default().extend(own);
         }
         by_prompt.note(key_of_prompt, text.row);
         by_both.note(key_of_both, text.row);
-        for sequence in &own {
-            let rows = by_sequence.entry(*sequence).or_default();
-            if rows.len() < COMMON {
-                rows.push(index);
-            }
-        }
-        sequences.push(own);
     }
+    findings.extend(nearly_repeated(&sequences));
     findings
 }
 
-/// The earlier document with which this one shares most of its sequences, if that is enough.
-fn nearest(
-    own: &HashSet<u64>,
-    by_sequence: &HashMap<u64, Vec<usize>>,
-    all: &[HashSet<u64>],
-) -> Option<usize> {
-    let mut shared: HashMap<usize, usize> = HashMap::new();
-    for sequence in own {
-        for other in by_sequence.get(sequence).into_iter().flatten() {
-            *shared.entry(*other).or_default() += 1;
+/// Rows that share most of their own sequences with an earlier one.
+fn nearly_repeated(rows: &BTreeMap<usize, HashSet<u64>>) -> Vec<Finding> {
+    let mut by_sequence: HashMap<u64, Vec<usize>> = HashMap::new();
+    for (row, sequences) in rows {
+        for sequence in sequences {
+            let having = by_sequence.entry(*sequence).or_default();
+            if having.len() <= COMMON {
+                having.push(*row);
+            }
         }
     }
-    let (other, _) = shared.into_iter().max_by_key(|(other, count)| (*count, std::cmp::Reverse(*other)))?;
-    let common = own.intersection(&all[other]).count() as f64;
-    (common >= NEAR * (own.len() + all[other].len()) as f64 / (1.0 + NEAR)).then_some(other)
+    by_sequence.retain(|_, having| having.len() <= COMMON);
+
+    let mut findings = Vec::new();
+    let mut sizes: HashMap<usize, usize> = HashMap::new();
+    for (row, sequences) in rows {
+        let own: Vec<&Vec<usize>> =
+            sequences.iter().filter_map(|sequence| by_sequence.get(sequence)).collect();
+        let mut shared: HashMap<usize, usize> = HashMap::new();
+        for earlier in own.iter().copied().flatten().filter(|other| *other < row) {
+            *shared.entry(*earlier).or_default() += 1;
+        }
+        let most = shared.into_iter().max_by_key(|(other, count)| (*count, Reverse(*other)));
+        let is_near = |other: usize, count: usize| {
+            own.len() >= LEAST && count as f64 >= NEAR * (own.len() + sizes[&other]) as f64 / (1.0 + NEAR)
+        };
+        if let Some((other, _)) = most.filter(|(other, count)| is_near(*other, *count)) {
+            let what = format!("is nearly row {other}");
+            findings.push(Finding { defect: Defect::NearDuplicate, row: *row, what });
+        }
+        sizes.insert(*row, own.len());
+    }
+    findings
 }
 
 #[cfg(test)]
@@ -324,15 +377,21 @@ mod tests {
     use super::*;
 
     fn document(row: usize, prompt: &str, response: &[&str]) -> DocumentRecord {
+        dialogue(row, &[(prompt, response)])
+    }
+
+    fn dialogue(row: usize, turns: &[(&str, &[&str])]) -> DocumentRecord {
         let token = |text: &str, response: bool| TokenRecord {
             text: text.to_owned(),
             response,
             class: text.starts_with("<|").then(|| "special".to_owned()),
             ..TokenRecord::default()
         };
-        let before = ["<|im_start|>", prompt].map(|text| token(text, false));
-        let tokens = before.into_iter().chain(response.iter().map(|text| token(text, true)));
-        DocumentRecord { row, tokens: tokens.collect() }
+        let turn = |(prompt, response): &(&str, &[&str])| -> Vec<TokenRecord> {
+            let before = ["<|im_start|>", prompt].map(|text| token(text, false));
+            before.into_iter().chain(response.iter().map(|text| token(text, true))).collect()
+        };
+        DocumentRecord { row, tokens: turns.iter().flat_map(turn).collect() }
     }
 
     fn found(documents: &[DocumentRecord]) -> Vec<(Defect, usize)> {
@@ -372,10 +431,75 @@ mod tests {
             document(5, "4 + 4", &["8"]),
             document(6, "Rate: great film", &["👍"]),
             document(7, "Rate: great film", &["👎"]),
-            document(8, "A well-known fact - or not?", &["Yes!"]),
+            document(8, "A well known fact — or not?", &["Yes!"]),
             document(9, "“A well known fact”: or not", &["yes"]),
         ];
         assert_eq!(found(&documents), [(Defect::Contradiction, 7), (Defect::Duplicate, 9)]);
+    }
+
+    #[test]
+    fn signs_of_code_make_other_rows() {
+        let prompts = [
+            ["Simplify x + y", "Simplify x - y"],
+            ["What does a == b do?", "What does a != b do?"],
+            ["C is what?", "C++ is what?"],
+            ["Call a.b", "Call a b"],
+            ["Convert $5", "Convert #5"],
+            ["What is 3.5?", "What is 35?"],
+            ["Say API", "Say api"],
+        ];
+        let answers = [["if flag:", "if !flag:"], ["[a, b]", "(a, b)"], ["HELLO", "Hello"]];
+        let mut documents = Vec::new();
+        for (row, prompt) in prompts.iter().flatten().enumerate() {
+            documents.push(document(row, prompt, &["yes"]));
+        }
+        for (pair, [one, other]) in answers.iter().enumerate() {
+            let prompt = format!("Task {pair}");
+            documents.extend(
+                [(100, one), (200, other)].map(|(row, answer)| document(row + pair, &prompt, &[answer])),
+            );
+        }
+        let contradictions = [200, 201, 202].map(|row| (Defect::Contradiction, row));
+        assert_eq!(found(&documents), contradictions);
+    }
+
+    #[test]
+    fn a_prompt_that_all_rows_have_makes_none_a_near_duplicate() {
+        let words: Vec<String> = (0..200).map(|word| format!("word{word}")).collect();
+        let system = words.join(" ");
+        let question = |row: usize| format!("{system} What is the capital of land{row}?");
+        let mut documents: Vec<DocumentRecord> = (0..20)
+            .map(|row| document(row, &question(row), &["It is", " the town", " of the king"]))
+            .collect();
+        assert_eq!(found(&documents), []);
+        // But rows that are alike besides are found.
+        let near = LONG.replace("home", "back");
+        documents.extend([(20, LONG), (21, &near)].map(|(row, answer)| document(row, &system, &[answer])));
+        assert_eq!(found(&documents), [(Defect::Contradiction, 21), (Defect::NearDuplicate, 21)]);
+    }
+
+    #[test]
+    fn a_name_in_a_common_text_makes_no_near_duplicate() {
+        let filled =
+            |row: usize, name: &str| document(row, &LONG.replace("brother", name), &["She has three."]);
+        let mut documents: Vec<DocumentRecord> =
+            (0..8).map(|row| filled(row, &format!("cousin{row}"))).collect();
+        // The same name, and another response.
+        let mut last = filled(8, "cousin7");
+        last.tokens.last_mut().unwrap().text = "She has four.".to_owned();
+        documents.push(last);
+        assert_eq!(found(&documents), [(Defect::Contradiction, 8)]);
+    }
+
+    /// As a conversation has where the template writes earlier turns differently.
+    #[test]
+    fn documents_of_one_row_repeat_none_of_their_own() {
+        let of_row = |row: usize, text: &str| {
+            (1..9).map(|turns| document(row, &format!("{text} {turns}"), &["Yes."])).collect::<Vec<_>>()
+        };
+        let near = LONG.replace("Mary", "Maria");
+        let documents = [of_row(0, LONG), of_row(1, &near)].concat();
+        assert_eq!(found(&documents), [(Defect::NearDuplicate, 1)]);
     }
 
     #[test]
@@ -426,8 +550,24 @@ mod tests {
             document(1, "Add 3 and 4 to get 7 apples?", &["3 + 4 = 7", " #### 7"]),
             document(2, "Say: the cat sat on it. Answer", &["The cat sat on it."]),
             document(3, "The answer is not known: add 2 and 5", &["7"]),
+            document(4, "Give the answer with 2 decimals: what is 1.5 plus 1.7?", &["It is 3.2"]),
+            document(5, "Report the result in 10 words", &["It was 21.10"]),
+            document(6, "In the answer use 3 sentences.", &["One, two, 3"]),
+            document(7, "What is 1.5 plus 1.7? Answer: 3.2.", &["It is 3.2."]),
+            document(8, "繰り返してください：猫は赤い敷物の上に座った。", &["猫は赤い敷物の上に座った。"]),
+            document(9, "「東京都」とは何ですか？", &["東京都"]),
         ];
-        assert_eq!(found(&documents), [(Defect::Leak, 0), (Defect::Leak, 2)]);
+        assert_eq!(found(&documents), [0, 2, 7, 8].map(|row| (Defect::Leak, row)));
+    }
+
+    #[test]
+    fn each_answer_of_a_dialogue_is_looked_for_before_it() {
+        let answer: &[&str] = &["The cat sat on it.", "<|im_end|>"];
+        let documents = [
+            dialogue(0, &[("Hello", &["Hi"]), ("Repeat: the cat sat on it", answer)]),
+            dialogue(1, &[("Where was it?", answer), ("The cat sat on it?", &["Yes"])]),
+        ];
+        assert_eq!(found(&documents), [(Defect::Leak, 0)]);
     }
 
     #[test]
@@ -438,8 +578,13 @@ mod tests {
             document(2, "c", &["one", "<|im_end|>", "two", "<|im_end|>"]),
             document(3, "d", &["one", "<|im_start|>", "assistant", "two", "<|im_end|>"]),
             document(4, "### Instruction: e", &["one", "<|im_end|>"]),
+            document(5, "f", &["one", "<|im_end|>", "<|im_end|>"]),
+            // Two marks may end a document or begin the call of a tool.
+            document(6, "g", &["<|calls|>", "<|call|>", "one", "<|im_end|>", "<|endoftext|>"]),
+            dialogue(7, &[("h", &["one", "<|im_end|>"]), ("i", &["model", " trains"])]),
         ];
-        let wanted = [(Defect::EmptyReasoning, 0), (Defect::Mask, 3), (Defect::ForeignTemplate, 4)];
+        let wanted =
+            [(Defect::EmptyReasoning, 0), (Defect::Mask, 3), (Defect::ForeignTemplate, 4), (Defect::Mask, 5)];
         assert_eq!(found(&documents), wanted);
     }
 }

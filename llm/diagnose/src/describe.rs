@@ -96,7 +96,7 @@ pub(crate) fn confidence(token: &TokenRecord) -> f64 {
 
 /// Whether the label is the most probable token.
 pub(crate) fn is_best(token: &TokenRecord) -> bool {
-    token.top.first().is_some_and(|(text, _)| *text == token.text)
+    token.top_ids.first() == Some(&token.id)
 }
 
 /// Predictions and whether they hit.

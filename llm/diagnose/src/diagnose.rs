@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use tokensieve_documents::estimates::DocumentRecord;
-use tokensieve_documents::{Class, DataSet, Truncate};
+use tokensieve_documents::{Class, DataSet};
 use tokensieve_infer::uncertainty::{Budget, Documents, DropoutSettings, Posterior, Recorder, estimate};
 use tokensieve_model::head::Head;
 use tokensieve_model::text::Tokenizer;
@@ -22,7 +22,7 @@ use crate::noise::{self, ALL, Hit, LabelNoise};
 use crate::race::{self, Entry, race};
 use crate::recommend::{Circumstances, predicted, recommend};
 use crate::report::{Diagnosis, Read, SCHEMA};
-use crate::sample::{Division, spread, unseen};
+use crate::sample::{Division, repeating, spread, unseen};
 use crate::subject::Subject;
 use crate::{describe, suspicious};
 
@@ -108,29 +108,28 @@ pub fn diagnose(
     let mut clock = Clock { began: Instant::now(), seconds: Vec::new() };
     let config = subject.config(PLAIN)?;
     say(&format!("scoring {} documents", set.documents.len()));
-    let records = scored(model, tokenizer, &set.documents.iter().collect::<Vec<_>>(), &Posterior::None)?;
+    let mut records = scored(model, tokenizer, &set.documents.iter().collect::<Vec<_>>(), &Posterior::None)?;
     let documents = with_losses(&set.documents, &records);
-    let documents: Vec<&Document> = documents.iter().collect();
     clock.lap("scoring");
 
     let is_own = |mark: &str| tokenizer.inner().get_added_vocabulary().is_special_token(mark);
     let mut findings = unusable(set, subject);
     findings.extend(defects::find(&records, &is_own));
+    let trusted = held_out.map(|set| trusted(set, tokenizer, &records, say)).transpose()?;
+    let repeating = repeating(&findings);
+    records.retain(|record| !repeating.contains(&record.row));
+    let distinct: Vec<&Document> =
+        documents.iter().filter(|document| !repeating.contains(&document.row)).collect();
     clock.lap("rows");
 
     if settings.passes > 0 {
         say("sampling predictions with dropout");
     }
-    let uncertainty = uncertainty(model, tokenizer, &documents, settings)?;
+    let uncertainty = uncertainty(model, tokenizer, &distinct, settings)?;
     clock.lap("uncertainty");
 
     let (most, steps, race_steps) = settings.sizes(model);
-    let trusted = held_out.map(|set| unseen(&set.documents, &documents));
-    let repeated = held_out.map_or(0, |set| set.documents.len()) - trusted.as_ref().map_or(0, Vec::len);
-    if repeated > 0 {
-        say(&format!("{repeated} held-out documents left out, which are in the data or repeat each other"));
-    }
-    let division = Division::of(&documents, trusted.as_deref(), &findings, (most, settings.seed));
+    let division = Division::of(&distinct, trusted.as_deref(), (most, settings.seed));
     let (objectives, mut left_out) = candidates::presets(&settings.among)?;
     let (mut measured, mut raced) = (None, None);
     let size = division.as_ref().map_or(0, |division| division.sample.documents().len());
@@ -175,6 +174,8 @@ pub fn diagnose(
     let noise = label_noise(&records);
     let known = Circumstances {
         held_out_is_trusted: held_out.is_some(),
+        most,
+        repeating: repeating.len(),
         noise: noise.get(ALL).filter(|noise| noise.doubts.is_empty()).map(|noise| noise.share.value),
     };
     let mut recommendation = recommend(measured.as_ref(), raced.as_ref(), settings.measure, &known);
@@ -189,9 +190,10 @@ pub fn diagnose(
         held_out: subject.held_out.clone(),
         read: Read {
             rows: set.rows,
+            more: set.more,
             documents: documents.len(),
             tokens: documents.iter().map(|document| document.tokens.len()).sum(),
-            predicted: documents.iter().map(|document| document.response_tokens()).sum(),
+            predicted: documents.iter().map(Document::response_tokens).sum(),
         },
         findings,
         classes: describe::classes(&records),
@@ -232,7 +234,7 @@ fn options(config: &Config) -> StepOptions<'static> {
     }
 }
 
-/// The documents with losses, entropies and the most probable tokens; one that is the label has the label's text.
+/// The documents with losses, entropies and the most probable tokens.
 fn scored(
     model: &mut Model,
     tokenizer: &Tokenizer,
@@ -243,16 +245,7 @@ fn scored(
     let mut records = Vec::new();
     let all = Documents::all(documents);
     estimate(model, None, all, posterior, 1, &Budget::default(), &mut |index, estimates| {
-        let mut record = recorder.document(documents[index], &estimates)?;
-        for estimate in &estimates {
-            let token = &mut record.tokens[estimate.position];
-            // By its id: a token's text alone may differ from its part of the document's.
-            let is_label = estimate.top.first().is_some_and(|(best, _)| *best == token.id);
-            if let Some((text, _)) = token.top.first_mut().filter(|_| is_label) {
-                text.clone_from(&token.text);
-            }
-        }
-        records.push(record);
+        records.push(recorder.document(documents[index], &estimates)?);
         Ok(())
     })?;
     Ok(records)
@@ -268,6 +261,24 @@ fn with_losses(documents: &[Document], records: &[DocumentRecord]) -> Vec<Docume
     documents.iter().zip(records).map(known).collect()
 }
 
+/// The user's held-out documents that are [`unseen`] in the data.
+fn trusted<'d>(
+    held_out: &'d DataSet,
+    tokenizer: &Tokenizer,
+    data: &[DocumentRecord],
+    say: &mut dyn FnMut(&str),
+) -> Result<Vec<&'d Document>> {
+    let recorder = Recorder::new(tokenizer);
+    let all = &held_out.documents;
+    let texts = all.iter().map(|document| recorder.document(document, &[])).collect::<Result<_>>()?;
+    let unseen = unseen(all, texts, data);
+    let seen = all.len() - unseen.len();
+    if seen > 0 {
+        say(&format!("{seen} held-out documents left out, which repeat the data's or each other"));
+    }
+    Ok(unseen)
+}
+
 /// Rows that the reader skipped or cut.
 fn unusable(set: &DataSet, subject: &Subject) -> Vec<Finding> {
     let skipped = set.skipped.iter().map(|bad| Finding {
@@ -275,13 +286,13 @@ fn unusable(set: &DataSet, subject: &Subject) -> Vec<Finding> {
         row: bad.row,
         what: format!("line {}: {}", bad.line, bad.reason),
     });
-    let longest =
-        subject.data.max_length.filter(|_| subject.data.truncate == Truncate::End && set.truncated > 0);
-    let cut = set.documents.iter().filter(|document| Some(document.tokens.len()) == longest);
-    let cut = cut.map(|document| Finding {
-        defect: Defect::Truncated,
-        row: document.row,
-        what: format!("has {} tokens or more", document.tokens.len()),
+    let cut = subject.data.max_length.into_iter().flat_map(|longest| {
+        let what = format!("has more than {longest} tokens");
+        set.cut_rows.iter().map(move |row| Finding {
+            defect: Defect::Truncated,
+            row: *row,
+            what: what.clone(),
+        })
     });
     skipped.chain(cut).collect()
 }
@@ -318,4 +329,39 @@ fn label_noise(records: &[DocumentRecord]) -> BTreeMap<String, LabelNoise> {
         .collect();
     let both = [(ALL, hits), (Class::Number.name(), numbers)];
     both.into_iter().filter_map(|(name, hits)| Some((name.to_owned(), noise::estimate(&hits)?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokensieve_documents::{DataSource, Truncate};
+
+    use super::*;
+
+    #[test]
+    fn a_document_that_just_fits_is_not_cut() {
+        let document = |row| Document {
+            row,
+            index_in_row: 0,
+            tokens: vec![1; 50],
+            weights: vec![1.0; 50],
+            precomputed: Precomputed::default(),
+        };
+        let set = DataSet {
+            documents: vec![document(0), document(1)],
+            rows: 2,
+            truncated: 1,
+            cut_rows: vec![1],
+            ..DataSet::default()
+        };
+        let subject = Subject {
+            model: "m".to_owned(),
+            dtype: "f32".to_owned(),
+            chat_template: None,
+            date: None,
+            data: DataSource { truncate: Truncate::End, max_length: Some(50), ..DataSource::new("d") },
+            held_out: None,
+        };
+        let what = "has more than 50 tokens".to_owned();
+        assert_eq!(unusable(&set, &subject), [Finding { defect: Defect::Truncated, row: 1, what }]);
+    }
 }

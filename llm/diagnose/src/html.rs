@@ -34,10 +34,10 @@ pub fn page(of: &Diagnosis) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width\">\n<title>{title}</title>\n<style>{}</style></head>\n\
-         <body><main>\n<h1>{title}</h1>\n<p class=\"note\">{} rows, {} documents, {} tokens of which {} are predicted. \
+         <body><main>\n<h1>{title}</h1>\n<p class=\"note\">Read: {}, {} documents, {} tokens of which {} are predicted. \
          How to read this page: docs/diagnose.md.</p>\n{}\n</main></body></html>\n",
         style(),
-        of.read.rows,
+        of.read.about_rows(),
         of.read.documents,
         of.read.tokens,
         of.read.predicted,
@@ -82,9 +82,11 @@ fn figure(drawing: &Drawing, title: &str, description: &str) -> String {
     let one = |theme: &Theme| {
         let svg = drawing.svg(title, description, theme);
         // The drawings of a page share its names.
-        let own = format!("{}-{}-clip", theme.name, title.to_lowercase().replace(' ', "-"));
-        let svg =
-            svg.replace("id=\"clip", &format!("id=\"{own}")).replace("url(#clip", &format!("url(#{own}"));
+        let own = format!("{}-{}", theme.name, title.to_lowercase().replace(' ', "-"));
+        let svg = svg
+            .replace(" id=\"", &format!(" id=\"{own}-"))
+            .replace("url(#", &format!("url(#{own}-"))
+            .replace("\"title desc\"", &format!("\"{own}-title {own}-desc\""));
         format!("<div class=\"{}\">{svg}</div>", theme.name)
     };
     format!("<figure style=\"margin:12px 0\">{}{}</figure>\n", one(&Theme::LIGHT), one(&Theme::DARK))
@@ -354,8 +356,14 @@ mod tests {
     fn the_page_shows_everything_and_no_text_is_markup() {
         let page = page(&Diagnosis::example());
         assert_eq!(page.matches("<svg").count(), 6);
-        let clips: Vec<&str> = page.split("<clipPath id=").skip(1).map(|rest| &rest[..30]).collect();
-        assert!((1..clips.len()).all(|i| !clips[..i].contains(&clips[i])), "{clips:?}");
+        let after = |mark: &str| -> Vec<&str> {
+            page.split(mark).skip(1).filter_map(|rest| rest.split(['"', ')']).next()).collect()
+        };
+        let ids = after(" id=\"");
+        assert!((1..ids.len()).all(|i| !ids[..i].contains(&ids[i])), "{ids:?}");
+        let labels = after("aria-labelledby=\"").into_iter().flat_map(str::split_whitespace);
+        let mut used = labels.chain(after("url(#"));
+        assert!(used.all(|id| ids.contains(&id)), "{ids:?}\n{page}");
         assert!(!page.contains("<script") && !page.contains("<d>") && !page.contains("“<b>”"));
         for wanted in [
             "a&lt;script&gt;",
@@ -363,6 +371,7 @@ mod tests {
             "↵",
             "not to be trusted",
             "after 4 plain steps",
+            "Read: the first 3 rows (there are more), 2 documents",
             "rho: compares",
             "+0.1500 [+0.0500, +0.2500] better",
         ] {

@@ -3,7 +3,7 @@
 //!
 //! # The idea
 //! The gradient of every objective that needs no reference is a weighted sum of the gradients of a few bands of the
-//! label's probability. A dozen backward passes over some documents, and their inner products with the gradient of
+//! label's probability. Nine backward passes over some documents, and their inner products with the gradient of
 //! held-out ones, therefore predict the first step of all of them (docs/theory.md). Intervals come from folds of
 //! documents, and plain training is recommended unless another objective is better for sure.
 //!

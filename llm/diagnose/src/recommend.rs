@@ -9,6 +9,7 @@ use crate::candidates::PLAIN;
 use crate::gain::{Gain, mildest};
 use crate::measure::{Measure, Measurement, ObjectiveRow};
 use crate::race::Race;
+use crate::sample::LEAST_FOLDS;
 
 /// What to train with, and what speaks for it.
 #[derive(Clone, Debug, Serialize)]
@@ -34,6 +35,10 @@ pub struct Recommendation {
 pub(crate) struct Circumstances {
     /// Whether the held-out documents are the user's own, and not part of the data.
     pub(crate) held_out_is_trusted: bool,
+    /// Documents that were to be measured at most.
+    pub(crate) most: usize,
+    /// Rows that repeat others, and are not measured.
+    pub(crate) repeating: usize,
     /// Share of wrong labels, if that is an estimate without doubts.
     pub(crate) noise: Option<f64>,
 }
@@ -99,6 +104,17 @@ fn indistinguishable(measured: &Measurement, measure: Measure, chosen: Option<&O
     measured.objectives.iter().filter(are_alike).map(|row| row.objective.clone()).collect()
 }
 
+/// What there would have to be more of.
+fn too_few(known: &Circumstances) -> String {
+    if known.most < LEAST_FOLDS {
+        format!("--documents {LEAST_FOLDS}, or more")
+    } else if known.repeating > 0 {
+        format!("more documents that repeat no others (rows that do: {})", known.repeating)
+    } else {
+        "more documents".to_owned()
+    }
+}
+
 fn would_change(
     measured: Option<&Measurement>,
     race: Option<&Race>,
@@ -106,7 +122,7 @@ fn would_change(
     known: &Circumstances,
     objective: &str,
 ) -> Vec<String> {
-    let Some(measured) = measured else { return vec!["more documents: nothing was measured".to_owned()] };
+    let Some(measured) = measured else { return vec![format!("{}: nothing was measured", too_few(known))] };
     let or_plain = |name: Option<&str>| name.unwrap_or(PLAIN).to_owned();
     let others: Vec<(String, String)> = if let Some(race) = race {
         let by = |other: Measure| {
@@ -165,7 +181,8 @@ mod tests {
         }
     }
 
-    const KNOWN: Circumstances = Circumstances { held_out_is_trusted: true, noise: None };
+    const KNOWN: Circumstances =
+        Circumstances { held_out_is_trusted: true, most: 32, repeating: 0, noise: None };
 
     #[test]
     fn plain_training_stays_unless_another_is_better() {
@@ -182,7 +199,12 @@ mod tests {
 
         let found = recommend(None, None, Measure::Nll, &KNOWN);
         assert!(found.objective == "mle" && found.because.contains("too few"), "{found:?}");
-        assert!(found.would_change[0].contains("more documents"), "{found:?}");
+        assert_eq!(found.would_change, ["more documents: nothing was measured"]);
+        for (most, repeating, what) in [(3, 0, "--documents 4, or more:"), (4, 63, "(rows that do: 63):")] {
+            let known = Circumstances { most, repeating, ..KNOWN };
+            let found = recommend(None, None, Measure::Nll, &known);
+            assert!(found.would_change[0].contains(what), "{found:?}");
+        }
     }
 
     #[test]
@@ -207,7 +229,7 @@ mod tests {
             difference: Some(Estimate { value: 0.2, low: 0.1, high: 0.3, n: 8 }),
             p: Some(0.01),
         };
-        let known = Circumstances { held_out_is_trusted: false, noise: Some(0.2) };
+        let known = Circumstances { held_out_is_trusted: false, noise: Some(0.2), ..KNOWN };
         let found = recommend(Some(&measured), None, Measure::Nll, &known);
         assert!(found.would_change[0].contains("--measure probability: then it is `-p`"), "{found:?}");
         assert!(found.would_change[1].contains("20 % of the labels"), "{found:?}");

@@ -69,12 +69,25 @@ impl Diagnosis {
 pub struct Read {
     /// Rows of the data set that were read.
     pub rows: usize,
+    /// Whether there are more, after those.
+    pub more: bool,
     /// Documents that can be trained on.
     pub documents: usize,
     /// Tokens of the documents.
     pub tokens: usize,
     /// Tokens that are predicted.
     pub predicted: usize,
+}
+
+impl Read {
+    /// The rows, in words.
+    pub(crate) fn about_rows(&self) -> String {
+        if self.more {
+            format!("the first {} rows (there are more)", self.rows)
+        } else {
+            format!("{} rows", self.rows)
+        }
+    }
 }
 
 #[cfg(test)]
@@ -103,7 +116,7 @@ impl Diagnosis {
         };
         let measured = Measurement {
             after: 4,
-            bands: vec![band((0.0, 0.1), 0.3), band((0.1, 1.0), 0.7)],
+            bands: vec![band((0.0, 2e-5), 0.3), band((2e-5, 1.0), 0.7)],
             objectives: vec![row("-p", 0.25), row("focal", -0.25)],
             other_batches: Vec::new(),
             unresolved: Vec::new(),
@@ -127,7 +140,7 @@ impl Diagnosis {
             data: "<d>".to_owned(),
             data_sha256: "0".to_owned(),
             held_out: None,
-            read: Read { rows: 3, documents: 2, tokens: 20, predicted: 9 },
+            read: Read { rows: 3, more: true, documents: 2, tokens: 20, predicted: 9 },
             findings: vec![Finding {
                 defect: Defect::Leak,
                 row: 1,

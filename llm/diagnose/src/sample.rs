@@ -3,16 +3,17 @@
 use std::collections::HashSet;
 
 use tokensieve_documents::Order;
+use tokensieve_documents::estimates::DocumentRecord;
 use tokensieve_model::Document;
 
-use crate::defects::{Defect, Finding};
+use crate::defects::{self, Defect, Finding};
 
 /// Folds of each half of the sample, by which intervals are found (choice: a jackknife interval has 7 degrees of
 /// freedom).
 const FOLDS: usize = 8;
 
 /// With fewer folds there are no intervals that say anything.
-const LEAST_FOLDS: usize = 4;
+pub(crate) const LEAST_FOLDS: usize = 4;
 
 /// Documents in folds: of the data, and held out.
 pub(crate) struct Sample<'d> {
@@ -37,24 +38,17 @@ pub(crate) struct Division<'d> {
 }
 
 impl<'d> Division<'d> {
-    /// Divides the documents into a sample of at most `most` in each half, and the rest; `None` where there are too
-    /// few.
+    /// Divides documents of which none are [`repeating`] into a sample of at most `most` in each half, and the rest; `None`
+    /// where there are too few.
     ///
-    /// No part would know another: rows that repeat others are left out, held-out ones are [`unseen`], and the documents of
-    /// one row, whose texts begin alike, are never in two parts. The sample has one document of a row, so that its folds
-    /// are independent.
+    /// No part would know another: held-out documents are [`unseen`], and the documents of one row, whose texts begin alike,
+    /// are never in two parts. The sample has one document of a row, so that its folds are independent.
     pub(crate) fn of(
         documents: &[&'d Document],
         held_out: Option<&[&'d Document]>,
-        findings: &[Finding],
         (most, seed): (usize, u64),
     ) -> Option<Self> {
-        let repeats =
-            |finding: &&Finding| matches!(finding.defect, Defect::Duplicate | Defect::NearDuplicate);
-        let left_out: HashSet<usize> = findings.iter().filter(repeats).map(|finding| finding.row).collect();
-        let all: Vec<&Document> =
-            documents.iter().filter(|document| !left_out.contains(&document.row)).copied().collect();
-        let all = spread(&all, all.len(), seed);
+        let all = spread(documents, documents.len(), seed);
         let trusted = held_out.map(|held_out| one_of_each_row(&spread(held_out, held_out.len(), seed)));
         let mut own = one_of_each_row(&all);
         let mut others = match &trusted {
@@ -78,10 +72,24 @@ impl<'d> Division<'d> {
     }
 }
 
-/// Documents that are neither among the known ones nor repeated.
-pub(crate) fn unseen<'d>(documents: &'d [Document], known: &[&Document]) -> Vec<&'d Document> {
-    let mut seen: HashSet<&[u32]> = known.iter().map(|document| document.tokens.as_slice()).collect();
-    documents.iter().filter(|document| seen.insert(&document.tokens)).collect()
+/// The rows that repeat an earlier one, or nearly. They say nothing more, and count nowhere.
+pub(crate) fn repeating(findings: &[Finding]) -> HashSet<usize> {
+    let repeats = |finding: &&Finding| matches!(finding.defect, Defect::Duplicate | Defect::NearDuplicate);
+    findings.iter().filter(repeats).map(|finding| finding.row).collect()
+}
+
+/// The held-out documents, `theirs` as text, whose rows repeat none of the data's and none of their own.
+pub(crate) fn unseen<'d>(
+    held_out: &'d [Document],
+    theirs: Vec<DocumentRecord>,
+    data: &[DocumentRecord],
+) -> Vec<&'d Document> {
+    // As if they were further rows of the data.
+    let first = data.iter().map(|record| record.row + 1).max().unwrap_or(0);
+    let theirs = theirs.into_iter().map(|record| DocumentRecord { row: first + record.row, ..record });
+    let all: Vec<DocumentRecord> = data.iter().cloned().chain(theirs).collect();
+    let repeating = repeating(&defects::find(&all, &|_| true));
+    held_out.iter().filter(|document| !repeating.contains(&(first + document.row))).collect()
 }
 
 /// The first document of each row.
@@ -98,6 +106,7 @@ pub(crate) fn spread<'d>(documents: &[&'d Document], count: usize, seed: u64) ->
 
 #[cfg(test)]
 mod tests {
+    use tokensieve_documents::estimates::TokenRecord;
     use tokensieve_model::Precomputed;
 
     use super::*;
@@ -118,29 +127,47 @@ mod tests {
     }
 
     #[test]
-    fn no_document_is_on_two_sides_and_repeated_ones_on_none() {
-        let all = documents(41, 1);
-        let all: Vec<&Document> = all.iter().collect();
-        let repeated = Finding { defect: Defect::Duplicate, row: 7, what: String::new() };
-        let found = Division::of(&all, None, &[repeated], (17, 3)).unwrap();
-        assert_eq!(found.sample.train.iter().map(Vec::len).collect::<Vec<_>>(), [2; FOLDS]);
-        let sides = [found.sample.documents(), found.rest, found.judges].concat();
-        let on_sides = rows(&sides);
-        assert_eq!((on_sides.len(), sides.len(), on_sides.contains(&7)), (40, 40, false));
-        assert!(Division::of(&all[..7], None, &[], (17, 3)).is_none());
+    fn rows_that_repeat_others_are_those_of_two_findings() {
+        let found = |(row, defect)| Finding { defect, row, what: String::new() };
+        let findings: Vec<Finding> = (0..).zip(Defect::ALL).map(found).collect();
+        assert_eq!(repeating(&findings), HashSet::from([6, 7]));
     }
 
     #[test]
-    fn held_out_documents_that_repeat_others_judge_nothing() {
-        let (all, mut other) = (documents(41, 1), documents(12, 1));
-        for (index, document) in (0..).zip(&mut other) {
-            document.tokens.push(index % 10);
-        }
+    fn no_document_is_on_two_sides() {
+        let all = documents(40, 1);
         let all: Vec<&Document> = all.iter().collect();
-        let found = Division::of(&all, Some(&unseen(&other, &all)), &[], (17, 3)).unwrap();
-        assert_eq!(rows(&found.judges), (0..10).collect());
-        let same = documents(41, 1);
-        assert!(Division::of(&all, Some(&unseen(&same, &all)), &[], (17, 3)).is_none());
+        let found = Division::of(&all, None, (17, 3)).unwrap();
+        assert_eq!(found.sample.train.iter().map(Vec::len).collect::<Vec<_>>(), [2; FOLDS]);
+        let sides = [found.sample.documents(), found.rest, found.judges].concat();
+        let on_sides = rows(&sides);
+        assert_eq!((on_sides.len(), sides.len()), (40, 40));
+        assert!(Division::of(&all[..7], None, (17, 3)).is_none());
+    }
+
+    fn records(answers: &[&str]) -> Vec<DocumentRecord> {
+        let token =
+            |text: &str, response| TokenRecord { text: text.to_owned(), response, ..TokenRecord::default() };
+        let record = |(row, answer): (usize, &&str)| DocumentRecord {
+            row,
+            tokens: ["<s>", "Who is it?", *answer].map(|text| token(text, text == *answer)).into(),
+        };
+        answers.iter().enumerate().map(record).collect()
+    }
+
+    /// Whatever makes a row of the data a duplicate: case and punctuation count neither here nor there.
+    #[test]
+    fn held_out_documents_that_repeat_others_judge_nothing() {
+        let (all, other) = (documents(41, 1), documents(9, 1));
+        let all: Vec<&Document> = all.iter().collect();
+        let data = records(&["A cat.", "A dog.", "Nobody."]);
+        let answers =
+            ["a  cat", "Mary.", "My father.", "mary", "John.", "Jane.", "Robin.", "A dog.", "No one."];
+        let trusted = unseen(&other, records(&answers), &data);
+        let found = Division::of(&all, Some(&trusted), (17, 3)).unwrap();
+        assert_eq!(rows(&found.judges), HashSet::from([1, 2, 4, 5, 6, 8]));
+        let same = unseen(&other[..3], records(&["A cat.", "A dog.", "Nobody."]), &data);
+        assert!(Division::of(&all, Some(&same), (17, 3)).is_none());
     }
 
     /// As a conversation has where the template writes earlier turns differently.
@@ -148,7 +175,7 @@ mod tests {
     fn documents_of_one_row_are_on_one_side() {
         let all = documents(41, 3);
         let all: Vec<&Document> = all.iter().collect();
-        let found = Division::of(&all, None, &[], (17, 3)).unwrap();
+        let found = Division::of(&all, None, (17, 3)).unwrap();
         let [own, held_out] = [found.sample.documents(), found.sample.held_out.concat()];
         assert_eq!([rows(&own).len(), rows(&held_out).len()], [2 * FOLDS; 2]);
         assert_eq!([own.len(), held_out.len()], [2 * FOLDS; 2]);
@@ -157,6 +184,6 @@ mod tests {
         assert_eq!(found.rest.len(), (41 - 4 * FOLDS) * 3);
         let sides = [own, held_out, found.rest].concat();
         assert_eq!(rows(&sides).len(), 41);
-        assert!(Division::of(&all[..21], None, &[], (17, 3)).is_none(), "of seven rows");
+        assert!(Division::of(&all[..21], None, (17, 3)).is_none(), "of seven rows");
     }
 }

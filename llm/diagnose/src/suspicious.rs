@@ -13,6 +13,9 @@ const SHOWN: usize = 10;
 /// A suspicion is never quite none: otherwise nothing would rank the rows of data in which no noise is found.
 const LEAST: f64 = 1e-3;
 
+/// Rows with less are shown with 0.00: nothing of them is suspicious.
+const LEAST_OF_A_ROW: f64 = 0.005;
+
 /// A row that looks wrong.
 #[derive(Clone, Debug, Serialize)]
 pub struct Suspicious {
@@ -45,13 +48,14 @@ fn suspicion(token: &TokenRecord, noise: &LabelNoise) -> Option<f64> {
     token.response.then(|| if is_best(token) { 0.0 } else { floor(noise.suspicion(confidence(token))) })
 }
 
-/// The rows with the most expected wrong labels.
+/// The rows with the most expected wrong labels, as far as there are such.
 pub(crate) fn most(records: &[DocumentRecord], findings: &[Finding], noise: &LabelNoise) -> Vec<Suspicious> {
     let wrong = |record: &DocumentRecord| -> f64 {
         record.tokens.iter().filter_map(|token| suspicion(token, noise)).sum()
     };
     let mut ranked: Vec<(f64, &DocumentRecord)> =
         records.iter().map(|record| (wrong(record), record)).collect();
+    ranked.retain(|(wrong, _)| *wrong >= LEAST_OF_A_ROW);
     ranked.sort_by(|(a, _), (b, _)| b.total_cmp(a));
     let row = |(wrong, record): (f64, &DocumentRecord)| Suspicious {
         row: record.row,
@@ -73,5 +77,41 @@ fn shown(token: &TokenRecord, noise: &LabelNoise) -> SuspiciousToken {
         suspicion: suspicion(token, noise),
         p: token.probability.filter(|_| token.response).map(f64::from),
         best: best.map(|(text, _)| text.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokensieve_base::statistics::Estimate;
+
+    use super::*;
+
+    /// As `SentencePiece` has them: a word with its blank and without it are two tokens.
+    fn record(row: usize, best: (u32, &str)) -> DocumentRecord {
+        let token = TokenRecord {
+            id: 7,
+            text: "=".to_owned(),
+            response: true,
+            probability: Some(0.1),
+            top: vec![(best.1.to_owned(), 0.9)],
+            top_ids: vec![best.0],
+            ..TokenRecord::default()
+        };
+        DocumentRecord { row, tokens: vec![token] }
+    }
+
+    #[test]
+    fn a_row_is_suspicious_if_other_tokens_are_more_probable_whatever_their_texts() {
+        let noise = LabelNoise {
+            share: Estimate { value: 0.1, low: 0.0, high: 0.2, n: 3 },
+            inverse_temperature: 1.0,
+            sure: 3,
+            calibration_error: 0.0,
+            doubts: Vec::new(),
+        };
+        let records = [record(0, (7, "")), record(1, (8, "=")), record(2, (9, "+"))];
+        let found = most(&records, &[], &noise);
+        let told: Vec<_> = found.iter().map(|row| (row.row, row.tokens[0].best.as_deref())).collect();
+        assert_eq!(told, [(1, Some("=")), (2, Some("+"))]);
     }
 }

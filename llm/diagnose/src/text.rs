@@ -22,8 +22,12 @@ const WORTH_NAMING: f64 = 0.2;
 pub fn summary(of: &Diagnosis, show: &dyn Fn(&Suspicious) -> Option<String>) -> String {
     let read = &of.read;
     let mut out = format!(
-        "{} rows of {}: {} documents, {} tokens of which {} are predicted\n",
-        read.rows, of.data, read.documents, read.tokens, read.predicted
+        "{} of {}: {} documents, {} tokens of which {} are predicted\n",
+        read.about_rows(),
+        of.data,
+        read.documents,
+        read.tokens,
+        read.predicted
     );
     out += &defects(of);
     out += &classes(of);
@@ -128,6 +132,11 @@ pub(crate) fn moment(measured: &Measurement) -> String {
     }
 }
 
+/// A probability that can be told from others, however small they are.
+fn probability(p: f64) -> String {
+    if p > 0.0 && p < 1e-3 { format!("{p:.1e}") } else { format!("{p:.4}") }
+}
+
 fn bands(measured: &Measurement) -> String {
     let mut out = format!(
         "\nBands of the label's probability, {}: part of plain training's gain on held-out NLL, and of its noise\n",
@@ -138,7 +147,9 @@ fn bands(measured: &Measurement) -> String {
         let share = &band.shares[Measure::Nll as usize];
         let noise = share.noise.map_or("not clear".to_owned(), |noise| format!("{:.1} %", 100.0 * noise));
         out += &format!(
-            "  p {low:.4} … {high:.4}  {:>7} tokens  gain {:<28} noise {noise}\n",
+            "  p {:>6} … {:>6}  {:>7} tokens  gain {:<28} noise {noise}\n",
+            probability(low),
+            probability(high),
             band.tokens,
             percent(share.gain)
         );
@@ -283,7 +294,9 @@ mod tests {
     fn the_summary_says_what_was_found_and_what_to_do() {
         let text = summary(&Diagnosis::example(), &|row| Some(format!("row {} in colours\n", row.row)));
         for wanted in [
-            "3 rows of <d>: 2 documents, 20 tokens of which 9 are predicted",
+            "the first 3 rows (there are more) of <d>: 2 documents, 20 tokens of which 9 are predicted",
+            "p 0.0000 … 2.0e-5 ",
+            "p 2.0e-5 … 1.0000 ",
             "answers in the prompt, which the model learns to copy: 1; row 1: the prompt contains",
             "all      10.0 % [0.0, 20.0]: not to be trusted, the model is sure of 12 tokens only",
             "-p                 +25.0 % [+15.0, +35.0]       better",

@@ -11,10 +11,8 @@ use crate::format::{self, Format};
 use crate::read;
 use crate::row::Row;
 use crate::source::{DataSource, Truncate, fetch};
-use tokensieve_model::Document;
-use tokensieve_model::Error;
-use tokensieve_model::Result;
 use tokensieve_model::text::{Conversation, Tokenizer};
+use tokensieve_model::{Document, Error, Result};
 
 /// Documents of a data set, in the order of its rows.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -23,10 +21,14 @@ pub struct DataSet {
     pub documents: Vec<Document>,
     /// Number of rows read, bad rows included, rows ignored at the beginning excluded.
     pub rows: usize,
+    /// Whether the source has rows after those read.
+    pub more: bool,
     /// The bad rows.
     pub skipped: Vec<Skipped>,
     /// Number of documents cut to `max_length`, including those of which no response is left.
     pub truncated: usize,
+    /// The rows of those documents, bad rows excluded.
+    pub cut_rows: Vec<usize>,
     /// The file that was read.
     pub path: PathBuf,
     /// Why the catalogue provided another data set than the requested one, if it did.
@@ -59,10 +61,15 @@ pub fn load(source: &DataSource, tokenizer: &Tokenizer) -> Result<DataSet> {
         format: source.format,
         to_skip: source.skip,
         batch: Vec::new(),
+        is_full: false,
         set: DataSet { path: path.clone(), substitution, ..DataSet::default() },
     };
     if source.limit != Some(0) {
-        read::rows(&path, &mut |line, row| reading.take(line, row))?;
+        match read::rows(&path, &mut |line, row| reading.take(line, row)) {
+            // Whatever is wrong comes after the rows that were asked for.
+            Err(_) if reading.is_full => reading.set.more = true,
+            outcome => outcome?,
+        }
     }
     reading.tokenise()?;
     let mut set = reading.set;
@@ -92,11 +99,17 @@ struct Reading<'a> {
     /// Number of rows at the beginning that are still to be ignored.
     to_skip: usize,
     batch: Vec<Pending>,
+    /// Whether the rows that were asked for are read, so that the next one only says that there are more.
+    is_full: bool,
     set: DataSet,
 }
 
 impl Reading<'_> {
     fn take(&mut self, line: usize, row: Row) -> Result<ControlFlow<()>> {
+        if self.is_full {
+            self.set.more = true;
+            return Ok(ControlFlow::Break(()));
+        }
         if self.to_skip > 0 {
             self.to_skip -= 1;
             return Ok(ControlFlow::Continue(()));
@@ -113,8 +126,8 @@ impl Reading<'_> {
         if last || self.batch.len() >= BATCH {
             self.tokenise()?;
         }
-        let enough = self.source.limit.is_some_and(|limit| self.set.rows >= limit);
-        Ok(if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        self.is_full = self.source.limit.is_some_and(|limit| self.set.rows >= limit);
+        Ok(ControlFlow::Continue(()))
     }
 
     /// Lists a bad row, or fails with its reason.
@@ -157,6 +170,7 @@ impl Reading<'_> {
                 Ok((documents, cut)) => {
                     self.set.documents.extend(documents);
                     self.set.truncated += cut;
+                    self.set.cut_rows.extend((cut > 0).then_some(pending.row));
                 }
                 Err(reason) => self.report(Skipped { row: pending.row, line: pending.line, reason })?,
             }

@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use tokensieve_model::Error;
-use tokensieve_model::Result;
+use tokensieve_model::{Error, Result};
 
 /// A JSONL file open for appending.
 #[derive(Debug)]

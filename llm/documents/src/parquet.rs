@@ -13,8 +13,7 @@ use serde_json::{Map, Number, Value};
 use crate::format;
 use crate::row::{OnRow, Row as JsonRow};
 use tokensieve_base::panics::caught;
-use tokensieve_model::Error;
-use tokensieve_model::Result;
+use tokensieve_model::{Error, Result};
 
 /// Supported compressions of pages.
 const COMPRESSIONS: &str = "snappy, gzip, zstd, uncompressed";

@@ -9,9 +9,8 @@ use crate::format::Format;
 use crate::read;
 use crate::row::Row;
 use crate::source::{DataSource, fetch};
-use tokensieve_model::Error;
-use tokensieve_model::Result;
 use tokensieve_model::text::{Conversation, Message, Tokenizer};
+use tokensieve_model::{Error, Result};
 
 /// The prompt of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,8 +12,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, SeqAccess, Visitor};
 use crate::parquet;
 use crate::row::OnRow;
 use crate::unique_keys::Object;
-use tokensieve_model::Error;
-use tokensieve_model::Result;
+use tokensieve_model::{Error, Result};
 
 /// Bytes of the longest line (choice: far longer than any document that a model reads).
 const LONGEST: u64 = 256 << 20;

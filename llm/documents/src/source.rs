@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use tokensieve_data::Catalogue;
 
 use crate::format::Format;
-use tokensieve_model::Error;
-use tokensieve_model::Result;
+use tokensieve_model::{Error, Result};
 
 /// Which rows to read, and what to do with those that do not fit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -228,7 +228,10 @@ fn rows_left_out_at_the_beginning_are_not_judged() {
     let from =
         |skip, limit, text: &str| load(&DataSource { skip, limit, ..sandbox.source(text) }, tokenizer());
     let set = from(2, Some(2), &format!("{{\"bad\": 1}}\n{{\n{row}\n{row}\n{{\n")).unwrap();
-    assert_eq!((set.rows, set.skipped.len()), (2, 0));
+    assert_eq!((set.rows, set.skipped.len(), set.more), (2, 0, true));
+    // As many as were asked for, and all that there are; and a bad one among those that were.
+    assert!(!from(0, Some(2), &format!("{row}\n{row}\n")).unwrap().more);
+    assert!(from(0, Some(1), "{\n").is_err());
     assert_eq!(set.documents.iter().map(|document| document.row).collect::<Vec<_>>(), [2, 3]);
     let error = from(1, None, &format!("{row}\n{{\"bad\": 1}}\n")).unwrap_err().to_string();
     assert!(error.contains("rows:2: no format has the keys bad"), "{error}");
@@ -387,7 +390,8 @@ fn files_of_other_kinds_are_read_or_refused() {
     );
     assert!(sandbox.error(b"PAR1 and no more").contains("Parquet"));
     let limited = DataSource { limit: Some(1), ..sandbox.source(format!("[{row},\n{{]")) };
-    assert_eq!(load(&limited, tokenizer()).unwrap().documents.len(), 1);
+    let set = load(&limited, tokenizer()).unwrap();
+    assert_eq!((set.documents.len(), set.more), (1, true));
     let folder = DataSource::new(sandbox.0.path().to_str().unwrap());
     assert!(load(&folder, tokenizer()).unwrap_err().to_string().contains("is a folder"));
     let error = |name: &str, split: Option<&str>| {
@@ -427,11 +431,15 @@ fn too_long_is_an_error_unless_it_is_to_be_cut() {
     let cut = |max_length, truncate| {
         load(&DataSource { max_length: Some(max_length), truncate, ..source.clone() }, tokenizer())
     };
-    assert_eq!(cut(n, Truncate::Never).unwrap().truncated, 0);
+    for truncate in [Truncate::Never, Truncate::End] {
+        let set = cut(n, truncate).unwrap();
+        assert!(set.truncated == 0 && set.cut_rows.is_empty(), "{truncate:?}");
+    }
     let error = cut(n - 1, Truncate::Never).unwrap_err().to_string();
     assert!(error.contains(&format!("rows:1: has {n} tokens, more than {}", n - 1)), "{error}");
     let set = cut(n - 2, Truncate::End).unwrap();
     assert_eq!((set.truncated, &set.documents[0].tokens[..]), (1, &whole.tokens[..n - 2]));
+    assert_eq!(set.cut_rows, [0]);
     assert!(cut(2, Truncate::End).unwrap_err().to_string().contains("leaves nothing of the response"));
 }
 

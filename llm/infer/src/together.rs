@@ -7,9 +7,8 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use tokensieve_model::Error;
-use tokensieve_model::Result;
-use tokensieve_processes::Group;
+use tokensieve_model::{Error, Result};
+use tokensieve_processes::{Group, all_same};
 
 /// How often a process that waits for the others looks whether it is stopped.
 const LOOK: Duration = Duration::from_millis(100);
@@ -58,12 +57,7 @@ impl<'g> Together<'g> {
     pub fn same<T: Serialize>(&self, what: &str, read: impl FnOnce() -> T) -> Result<()> {
         let Some(group) = self.group else { return Ok(()) };
         let all = group.gather(&written(&read())).map_err(Error::other)?;
-        let differs = all.iter().position(|other| *other != all[0]);
-        differs.map_or(Ok(()), |rank| {
-            let what =
-                format!("process {rank} has another {what} than process 0: all must have the same files");
-            Err(Error::Run(what))
-        })
+        all_same(what, &all).map_err(Error::Run)
     }
 
     /// This process' part of so many items: those that follow each other are often computed together.

@@ -9,12 +9,9 @@ use std::ops::ControlFlow;
 use fixture::{Fixture, NAMES};
 use tch::{Device, Kind};
 use tokensieve_infer::generate::{Event, Generator, Options, Reply, Request, Sampling, Stop};
-use tokensieve_model::Document;
-use tokensieve_model::Model;
-use tokensieve_model::Pack;
-use tokensieve_model::Precomputed;
 use tokensieve_model::text::{Extras, Tokenizer};
 use tokensieve_model::weights::Checkpoint;
+use tokensieve_model::{Document, Model, Pack, Precomputed};
 
 #[derive(serde::Deserialize)]
 struct SmolLm2 {

@@ -11,13 +11,12 @@ use tokensieve_documents::estimates::{
     DocumentRecord, Header, MaskScope, PosteriorSettings, PromptDropout, TokenRecord, Writer,
 };
 use tokensieve_infer::uncertainty::{
-    Budget, Documents, DropoutSettings, Estimate, Measures, Posterior, Spread, Sums, estimate, write_table,
+    Budget, Documents, DropoutSettings, Estimate, Measures, Posterior, Recorder, Spread, Sums, estimate,
+    write_table,
 };
-use tokensieve_model::Document;
-use tokensieve_model::Pack;
-use tokensieve_model::Precomputed;
 use tokensieve_model::head::Unembedding;
-use tokensieve_model::{Adapter, Dropout, DropoutSite, Model};
+use tokensieve_model::text::{Extras, Tokenizer};
+use tokensieve_model::{Adapter, Document, Dropout, DropoutSite, Model, Pack, Precomputed};
 
 /// Everything that a document's estimates are computed from is small, so that all paths are taken.
 const SMALL: Budget =
@@ -400,6 +399,7 @@ fn a_table_has_a_row_for_each_predicted_token() {
         response: loss.is_some(),
         loss,
         top: vec![("a".into(), 0.5)],
+        top_ids: vec![3],
         ..TokenRecord::default()
     };
     let mut writer = Writer::open(&lines, &header).unwrap();
@@ -411,8 +411,53 @@ fn a_table_has_a_row_for_each_predicted_token() {
     let reader = SerializedFileReader::new(std::fs::File::open(&table).unwrap()).unwrap();
     assert_eq!(reader.metadata().file_metadata().num_rows(), 4);
     let rows: Vec<String> = reader.get_row_iter(None).unwrap().map(|row| row.unwrap().to_string()).collect();
-    for part in ["document: 1", "row: 9", "position: 1", "id: 7", "text: \"é\"", "loss: 9", "epistemic: null"]
-    {
+    for part in [
+        "document: 1",
+        "row: 9",
+        "position: 1",
+        "id: 7",
+        "text: \"é\"",
+        "top_ids: \"[3]\"",
+        "loss: 9",
+        "epistemic: null",
+    ] {
         assert!(rows[2].contains(part), "{}", rows[2]);
+    }
+}
+
+/// As of Llama 2: the decoder drops the blank before a text's first word.
+const SENTENCE_PIECE: &str = r#"{"version": "1.0", "added_tokens": [],
+    "decoder": {"type": "Sequence", "decoders": [{"type": "Replace", "pattern": {"String": "▁"}, "content": " "},
+        {"type": "Fuse"}, {"type": "Strip", "content": " ", "start": 1, "stop": 0}]},
+    "model": {"type": "WordLevel", "vocab": {"?": 0, "▁=": 1, "=": 2, "a": 3}, "unk_token": "?"}}"#;
+
+#[test]
+fn the_most_probable_tokens_have_their_blanks_and_their_numbers() {
+    let inner = SENTENCE_PIECE.parse::<tokenizers::Tokenizer>().unwrap();
+    let tokenizer = Tokenizer::new(inner, Extras::default(), "sentences").unwrap();
+    let document = Document {
+        row: 3,
+        index_in_row: 0,
+        tokens: vec![3, 1, 2],
+        weights: vec![1.0, 0.0, 1.0],
+        precomputed: Precomputed::default(),
+    };
+    let found =
+        Estimate { position: 2, loss: 1.0, entropy: 1.0, top: vec![(1, 0.6), (2, 0.4)], spread: None };
+    let recorder = Recorder::new(&tokenizer);
+    let estimated = recorder.document(&document, &[found]).unwrap();
+    let last = &estimated.tokens[2];
+    assert_eq!(last.top, [(" =".to_owned(), 0.6), ("=".to_owned(), 0.4)]);
+    assert_eq!((last.text.as_str(), &last.top_ids[..]), ("=", &[1, 2][..]));
+    // Without estimates there are the same tokens.
+    let alone = recorder.document(&document, &[]).unwrap();
+    for record in [estimated, alone] {
+        let told: Vec<_> =
+            record.tokens.iter().map(|token| (token.text.as_str(), token.class.as_deref())).collect();
+        assert_eq!(told, [("a", None), (" =", None), ("=", Some("operator"))]);
+        assert_eq!(
+            record.tokens.iter().map(|token| token.response).collect::<Vec<_>>(),
+            [false, false, true]
+        );
     }
 }

@@ -10,8 +10,7 @@ use tokensieve_base::testing::skipped;
 use tokensieve_documents::estimates::{MaskScope, PromptDropout};
 use tokensieve_infer::uncertainty::{Budget, Documents, DropoutSettings, Posterior, estimate};
 use tokensieve_kernels::memory;
-use tokensieve_model::Document;
-use tokensieve_model::DropoutSite;
+use tokensieve_model::{Document, DropoutSite};
 
 /// What the peak may grow by.
 const LIMIT: usize = 6 << 20;

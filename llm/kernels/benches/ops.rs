@@ -9,9 +9,8 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use tch::{Device, Kind, Tensor, no_grad_guard};
-use tokensieve_kernels::Layout;
 use tokensieve_kernels::machine::Machine;
-use tokensieve_kernels::{self as kernels, Activation, Attention, Block, Heads, Product, plain};
+use tokensieve_kernels::{self as kernels, Activation, Attention, Block, Heads, Layout, Product, plain};
 
 /// Time for each measurement (choice).
 const PATIENCE: Duration = Duration::from_millis(700);

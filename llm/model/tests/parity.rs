@@ -7,11 +7,8 @@ mod fixture;
 
 use fixture::{Fixture, NAMES, assert_close};
 use tch::{Device, Kind, Tensor};
-use tokensieve_model::Document;
-use tokensieve_model::Pack;
-use tokensieve_model::Parameters;
 use tokensieve_model::weights::Checkpoint;
-use tokensieve_model::{Adapter, Cache, Keep, LoraConfig, Model};
+use tokensieve_model::{Adapter, Cache, Document, Keep, LoraConfig, Model, Pack, Parameters};
 
 const CPU: Device = Device::Cpu;
 

@@ -12,10 +12,8 @@ use std::path::{Path, PathBuf};
 
 use fixture::{Fixture, NAMES, assert_close};
 use tch::{Device, Kind, Tensor};
-use tokensieve_model::Document;
-use tokensieve_model::Pack;
 use tokensieve_model::weights::Checkpoint;
-use tokensieve_model::{Adapter, LoraConfig, Model, Pattern, TargetModules, merge};
+use tokensieve_model::{Adapter, Document, LoraConfig, Model, Pack, Pattern, TargetModules, merge};
 
 const CPU: Device = Device::Cpu;
 

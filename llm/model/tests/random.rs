@@ -3,11 +3,10 @@
 //! Needs libtorch. `cargo test -p tokensieve-model --test random`.
 
 use tch::{Device, Kind, Tensor};
-use tokensieve_model::Model;
 use tokensieve_model::config::FAMILIES;
-use tokensieve_model::export;
 use tokensieve_model::text::{Conversation, Message, Tokenizer};
 use tokensieve_model::weights::{Checkpoint, RandomModel};
+use tokensieve_model::{Model, export};
 
 fn random(family: &str) -> RandomModel {
     RandomModel {

@@ -331,5 +331,13 @@ impl fmt::Debug for Group {
     }
 }
 
+/// Of what all processes gathered: why they cannot work together, if one has something else than process 0.
+pub fn all_same(what: &str, all: &[Vec<u8>]) -> Result<(), String> {
+    let differs = all.iter().position(|other| *other != all[0]);
+    differs.map_or(Ok(()), |rank| {
+        Err(format!("process {rank} has another {what} than process 0: all must have the same files"))
+    })
+}
+
 #[cfg(test)]
 mod tests;

@@ -53,7 +53,7 @@ mod world;
 
 pub use deal::deal;
 pub use error::Error;
-pub use group::Group;
+pub use group::{Group, all_same};
 pub use launch::Copies;
 pub use link::{Letter, Lost};
 pub use store::Store;

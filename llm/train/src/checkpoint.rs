@@ -14,8 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use tokensieve_base::files::{self, write_atomically};
 use tokensieve_data::sha256_of;
-use tokensieve_model::Error;
-use tokensieve_model::Result;
+use tokensieve_model::{Error, Result};
 
 /// What a run remembers between steps besides tensors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

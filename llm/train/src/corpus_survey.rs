@@ -4,8 +4,7 @@ use tokensieve_objective::Within;
 
 use crate::run::Run;
 use crate::step::{self, Rule as _};
-use tokensieve_model::Document;
-use tokensieve_model::Result;
+use tokensieve_model::{Document, Result};
 
 impl Run<'_> {
     /// Surveys the corpus if the objective selects within it.

@@ -10,8 +10,7 @@ use crate::checkpoint;
 use crate::config::Config;
 use crate::layout::{BEST, CHECKPOINTS, CONFIG, PROVENANCE, after, result};
 use crate::log;
-use tokensieve_model::Error;
-use tokensieve_model::Result;
+use tokensieve_model::{Error, Result};
 
 /// What is wrong with a configuration of the user's own in the folder of the results.
 pub(super) const BY_HAND: &str =

@@ -9,9 +9,7 @@ use tch::{Device, Tensor};
 
 use crate::config::{self, Train};
 use crate::elementwise;
-use tokensieve_model::Error;
-use tokensieve_model::Parameters;
-use tokensieve_model::Result;
+use tokensieve_model::{Error, Parameters, Result};
 
 /// The optimizer's state and settings.
 #[derive(Debug)]

@@ -10,10 +10,7 @@ use crate::config::Config;
 use crate::reads::Reads;
 use tokensieve_documents::DataSet;
 use tokensieve_documents::estimates::{DocumentRecord, Reader};
-use tokensieve_model::Document;
-use tokensieve_model::Error;
-use tokensieve_model::Precomputed;
-use tokensieve_model::Result;
+use tokensieve_model::{Document, Error, Precomputed, Result};
 
 /// Attaches the configuration's estimates to the documents, and checks that each document has what the objective reads.
 /// Returns the SHA-256 of the estimates' numbers.

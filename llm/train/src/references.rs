@@ -3,12 +3,10 @@
 use crate::config::{self, Config};
 use crate::reads::{Onto, Reads};
 use tokensieve_documents::estimates::HashedPath;
-use tokensieve_model::Error;
-use tokensieve_model::Result;
 use tokensieve_model::head::{Reference, TopFile};
 use tokensieve_model::text::{Moment, Tokenizer};
 use tokensieve_model::weights::Checkpoint;
-use tokensieve_model::{Adapter, Model};
+use tokensieve_model::{Adapter, Error, Model, Result};
 
 /// Opens the reference and returns it with its hash; `data` is the hash of the training data, `tokenizer` the trained
 /// model's. Without a named reference, an objective that compares with the base uses the model without its adapter.

@@ -11,9 +11,7 @@ use crate::existing_run;
 use crate::layout::{self, CHECKPOINTS, CONFIG, OPTIMIZER};
 use crate::optimizer::Optimizer;
 use crate::trained::Trained;
-use tokensieve_model::Error;
-use tokensieve_model::Model;
-use tokensieve_model::Result;
+use tokensieve_model::{Error, Model, Result};
 
 /// What to do about a run that is in the folder already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Several processes begin one run: all from the same configuration, model and data, and from the same checkpoint.
 
 use tokensieve_model::{Error, Model, Result};
-use tokensieve_processes::Group;
+use tokensieve_processes::{Group, all_same};
 
 use crate::checkpoint::State;
 use crate::config::Config;
@@ -18,7 +18,7 @@ pub(super) fn begin(
 ) -> Result<Option<Found>> {
     let Some(group) = group else { return Ok(found) };
     for (what, own) in identity(new) {
-        same(&what, &group.gather(own.as_bytes()).map_err(Error::other)?)?;
+        all_same(&what, &group.gather(own.as_bytes()).map_err(Error::other)?).map_err(Error::Run)?;
     }
     let step = found.as_ref().map(|found| found.state.step.to_le_bytes().to_vec());
     let step = group.broadcast(&step.unwrap_or_default()).map_err(Error::other)?;
@@ -38,26 +38,4 @@ fn identity(state: &State) -> Vec<(String, &str)> {
     all.extend(state.data.iter().map(|(name, hash)| (format!("data set `{name}`"), hash.as_str())));
     all.extend(state.reference.iter().map(|hash| ("reference".to_owned(), hash.as_str())));
     all
-}
-
-/// Refuses processes of which one has something else than process 0.
-fn same(what: &str, all: &[Vec<u8>]) -> Result<()> {
-    let differs = all.iter().position(|other| *other != all[0]);
-    differs.map_or(Ok(()), |rank| {
-        let what = format!("process {rank} has another {what} than process 0: all must have the same files");
-        Err(Error::Run(what))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_process_that_differs_is_named_and_what_differs() {
-        let models = |all: [&str; 3]| same("model", &all.map(|model| model.as_bytes().to_vec()));
-        assert!(models(["a", "a", "a"]).is_ok());
-        let error = models(["a", "a", "b"]).unwrap_err().to_string();
-        assert_eq!(error, "process 2 has another model than process 0: all must have the same files");
-    }
 }

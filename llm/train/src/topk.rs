@@ -10,8 +10,7 @@ use tokensieve_kernels::memory;
 use tokensieve_model::head::write_top;
 use tokensieve_model::text::Tokenizer;
 use tokensieve_model::weights::Checkpoint;
-use tokensieve_model::{Adapter, Model};
-use tokensieve_model::{Document, Error, Result};
+use tokensieve_model::{Adapter, Document, Error, Model, Result};
 
 /// What a configuration trains on.
 #[derive(Debug)]

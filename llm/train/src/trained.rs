@@ -5,12 +5,8 @@ use std::path::Path;
 use tch::{Device, Kind};
 use toml::{Table, Value};
 
-use tokensieve_model::Error;
-use tokensieve_model::Parameters;
-use tokensieve_model::Result;
-use tokensieve_model::export;
 use tokensieve_model::weights::{Checkpoint, save_safetensors};
-use tokensieve_model::{Adapter, LoraConfig, Model};
+use tokensieve_model::{Adapter, Error, LoraConfig, Model, Parameters, Result, export};
 
 /// What is trained.
 #[derive(Debug)]

@@ -13,13 +13,12 @@ use tch::{Device, Kind, Tensor, no_grad};
 use tokensieve_base::testing::skipped;
 use tokensieve_kernels::head_rows::plain::DeviceTasks;
 use tokensieve_kernels::head_rows::{self, Chunk, ChunkStats, Onto, Request, Tail};
-use tokensieve_kernels::machine;
 use tokensieve_kernels::nccl::{self, Communicator};
-use tokensieve_kernels::{self as kernels, Activation, Attention, Heads, Product, plain};
-use tokensieve_kernels::{Layout, Mask, Nf4Weight};
-use tokensieve_model::Document;
+use tokensieve_kernels::{
+    self as kernels, Activation, Attention, Heads, Layout, Mask, Nf4Weight, Product, machine, plain,
+};
 use tokensieve_model::head::{Head, Reference};
-use tokensieve_model::{Adapter, Cache, LoraConfig, Model};
+use tokensieve_model::{Adapter, Cache, Document, LoraConfig, Model};
 use tokensieve_objective::{Objective, Plan};
 use tokensieve_train::Trained;
 use tokensieve_train::step::{Ranking, StepOptions, step};

@@ -8,11 +8,8 @@ use fixture::Fixture;
 use tch::{Kind, Tensor};
 use tokensieve_kernels::Backend;
 use tokensieve_kernels::backend::runs_test_of;
-use tokensieve_model::Document;
-use tokensieve_model::Precomputed;
-use tokensieve_model::Result;
 use tokensieve_model::head::{Head, Reference, Rows, TopFile, TopTable, write_top};
-use tokensieve_model::{Adapter, LoraConfig, Model};
+use tokensieve_model::{Adapter, Document, LoraConfig, Model, Precomputed, Result};
 use tokensieve_objective::{Criterion, Objective, Plan, Pull, Pulls, Selection, TokenStats, Training};
 use tokensieve_train::Trained;
 use tokensieve_train::step::{

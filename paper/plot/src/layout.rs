@@ -223,8 +223,7 @@ impl<'a> Frame<'a> {
         let (xs, ys): (Vec<_>, Vec<_>) = panel.series.iter().map(Series::extent).unzip();
         let (x, y) = (panel.x.fit(xs.concat().into_iter()), panel.y.fit(ys.concat().into_iter()));
         let y_ticks = y.ticks((height / 42.0) as usize);
-        let tick_room =
-            if panel.y.quiet { 0.0 } else { widest(y_ticks.iter().map(|tick| tick.1.as_str()), TICK) };
+        let tick_room = if panel.y.quiet { 0.0 } else { widest(y_ticks.iter().map(|tick| tick.1.as_str())) };
         let label_room = if panel.y.label.is_empty() || panel.y.quiet { 0.0 } else { LINE };
         let bar = panel.colours.as_ref().map_or(0.0, |colours| 12.0 + bar_width(colours, height));
         // The last tick's label may stand half beyond the axis.
@@ -235,7 +234,7 @@ impl<'a> Frame<'a> {
         let mut turned = None;
         if let Scale::Categories(names) = &panel.x.scale {
             let (longest, slot) =
-                (widest(names.iter().map(String::as_str), TICK), width / names.len().max(1) as f64);
+                (widest(names.iter().map(String::as_str)), width / names.len().max(1) as f64);
             if longest > slot - 4.0 {
                 let turn = Turned::of(longest, slot);
                 // The first name reaches furthest to the left of its place.
@@ -371,7 +370,7 @@ fn colour_bar(canvas: &mut Canvas, colours: &Colours, x: f64, top: f64, height: 
         canvas.line((x + 11.0, y), (x + 14.0, y), theme.muted, 1.0, "");
         canvas.text(x + 17.0, y + 3.7, label, Type::new(TICK, theme.muted));
     }
-    let room = widest(ticks.iter().map(|tick| tick.1.as_str()), TICK);
+    let room = widest(ticks.iter().map(|tick| tick.1.as_str()));
     let set = Type::new(LABEL, theme.text).anchor(Anchor::Middle).turned(-90.0);
     canvas.text(x + 17.0 + room + 14.0, top + height / 2.0, &colours.label, set);
 }
@@ -379,7 +378,7 @@ fn colour_bar(canvas: &mut Canvas, colours: &Colours, x: f64, top: f64, height: 
 /// Width of a colour bar with its numbers and its label, whose letters reach below their line.
 fn bar_width(colours: &Colours, height: f64) -> f64 {
     let ticks = bar_ticks(colours, height);
-    17.0 + widest(ticks.iter().map(|tick| tick.1.as_str()), TICK) + 14.0 + 4.0
+    17.0 + widest(ticks.iter().map(|tick| tick.1.as_str())) + 14.0 + 4.0
 }
 
 fn bar_ticks(colours: &Colours, height: f64) -> Vec<(f64, String)> {
@@ -387,8 +386,9 @@ fn bar_ticks(colours: &Colours, height: f64) -> Vec<(f64, String)> {
     axis.fit(std::iter::empty()).ticks((height / 42.0) as usize)
 }
 
-fn widest<'a>(texts: impl Iterator<Item = &'a str>, size: f64) -> f64 {
-    texts.map(|text| width(text, size)).fold(0.0, f64::max)
+/// The width of the widest of some texts on ticks.
+fn widest<'a>(texts: impl Iterator<Item = &'a str>) -> f64 {
+    texts.map(|text| width(text, TICK)).fold(0.0, f64::max)
 }
 
 #[cfg(test)]

@@ -3,8 +3,7 @@
 
 use std::fs;
 use std::path::Path;
-use tokensieve_plot::png;
-use tokensieve_plot::{Anchor, Axis, Cell, Colours, Drawing, Ink, Panel, Series, Shape, Theme};
+use tokensieve_plot::{Anchor, Axis, Cell, Colours, Drawing, Ink, Panel, Series, Shape, Theme, png};
 
 fn curves() -> Panel {
     let x = || (0..=40).map(|n| f64::from(n) * 5.0);

@@ -33,7 +33,7 @@ impl crate::Figure for Figure {
                       wrong ones, and with several right ways to say it. Other panels: the strong domain against the share \
                       of wrong results, with sampled replies, as in the first panel, and with greedy ones. Answers \
                       are right or not, but for the cipher and the drawings, where hardly any is right: there it is \
-                      their likeness to the right ones. Each objective at its own tuned rate; mean over seeds with \
+                      their likeness to the right ones. Each objective at its own rate; mean over seeds with \
                       Student's 95 % interval, paired.",
             ..of_study()
         }

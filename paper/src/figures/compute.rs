@@ -87,7 +87,7 @@ impl crate::Figure for Figure {
             title: "What selection costs and saves",
             source: "A, section 5: granularity and computational savings",
             caption: "Training on generated word problems. A: measured time per thousand tokens by phase, median \
-                      over steps. B: the same relative to plain maximum likelihood, measured, and counted in \
+                      over steps, bars: 95 % intervals over the steps of one run. B: the same relative to plain maximum likelihood, measured, and counted in \
                       floating-point operations for this model and for a model of 70B parameters.",
             protocol: "Measured: seconds of each optimizer step of a timed run of each way of training on generated word \
                        problems, divided by the tokens that the step reads. Counted: two operations per parameter \

@@ -289,8 +289,8 @@ impl Map {
         bands.max_by(|a, b| a.accuracy_gain.total_cmp(&b.accuracy_gain))
     }
 
-    fn capability_axis(&self, label: &str) -> Axis {
-        Axis::categories(label, self.capabilities.iter().map(|c| format!("{c:.2}")))
+    fn capability_axis(&self) -> Axis {
+        Axis::categories("capability of the base", self.capabilities.iter().map(|c| format!("{c:.2}")))
     }
 
     fn noise_axis(&self) -> Axis {
@@ -312,7 +312,7 @@ impl Map {
             }
         }
         let y = if band == 0 { self.noise_axis() } else { self.noise_axis().quiet() };
-        let x = self.capability_axis("capability of the base");
+        let x = self.capability_axis();
         let title = if rest == "none" {
             QUARTERS[band].to_owned()
         } else {
@@ -354,8 +354,7 @@ impl Map {
             ("distil", Step::GradNorm, "rest distilled, same step length"),
         ];
         let y = Axis::linear("wrong labels").percent();
-        let mut panel =
-            Panel::new("Lowest quarter gains up to", self.capability_axis("capability of the base"), y);
+        let mut panel = Panel::new("Lowest quarter gains up to", self.capability_axis(), y);
         for (index, (rest, step, name)) in arms.into_iter().enumerate() {
             let ink = Ink::Category(index);
             // Side by side, so that intervals do not hide each other.

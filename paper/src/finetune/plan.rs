@@ -3,7 +3,7 @@
 use super::measures::Quantity;
 use crate::Profile;
 use crate::claim::{Evidence, OURS};
-use crate::planned::{Declared, Rate, Reference, Seeds, Stage, size};
+use crate::planned::{Declared, PLAIN, Rate, Reference, Seeds, Stage, size};
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -213,8 +213,6 @@ fn sampled(claim: &Declared) -> Option<&str> {
 
 /// A model before it is fine-tuned, in place of an arm.
 pub const BEFORE: &str = "before";
-/// The arm of plain training.
-pub(super) const PLAIN: &str = "mle";
 
 /// What is measured of which runs.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -283,7 +281,7 @@ impl Plan {
             for data in data {
                 plan.data(data).with_context(|| format!("group {name}"))?;
                 for arm in arms.iter().filter(|arm| *arm != BEFORE) {
-                    plan.rate(rate.arm_of(arm, PLAIN), data).with_context(|| format!("group {name}"))?;
+                    plan.rate(rate.arm_of(arm), data).with_context(|| format!("group {name}"))?;
                 }
             }
             let main = plan.seeds.of(Stage::Main).len() as u64;
@@ -357,7 +355,7 @@ impl Plan {
         if cell.arm == BEFORE {
             return Ok(None);
         }
-        let (on, arm) = self.tuned_as(cell.rate.arm_of(&cell.arm, PLAIN), &cell.data)?;
+        let (on, arm) = self.tuned_as(cell.rate.arm_of(&cell.arm), &cell.data)?;
         Ok(Some(format!("{on} {arm}")))
     }
 
@@ -416,8 +414,8 @@ impl Plan {
         let seeds = self.groups.iter().filter_map(|group| group.seeds.get(name)).chain([claimed]).max();
         Ok(format!(
             "Each model was trained once on at most {rows} documents, up to {batch} a step, and measured by at most \
-             {questions} questions and {held_out} held-out documents of a kind; up to {} seeds, each with documents of \
-             its own (paper/plans/study.toml).",
+             {questions} questions and {held_out} held-out documents of a kind; up to {} seeds, each trained on \
+             documents of its own (paper/plans/study.toml).",
             seeds.unwrap_or(&0)
         ))
     }

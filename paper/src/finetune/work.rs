@@ -1,10 +1,10 @@
 //! The runs that the plan asks for, as jobs of the lab.
 
-use super::plan::{BEFORE, Base, Cell, Data, Group, PLAIN, Plan, Size, TEST, TRAINING};
+use super::plan::{BEFORE, Base, Cell, Data, Group, Plan, Size, TEST, TRAINING};
 use crate::Profile;
 use crate::lab::{Job, Lab, Value, Verb, evaluation, job::MODEL};
 use crate::planned::size::{self, FULL};
-use crate::planned::{Rate, Reference, Stage};
+use crate::planned::{PLAIN, Rate, Reference, Stage};
 use anyhow::{Context as _, Result, bail};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -249,7 +249,7 @@ impl Work {
         let data = self.plan.data(&cell.data)?;
         let rate = match cell.rate {
             Rate::Tried(rate) => rate,
-            rate => self.plan.rate(rate.arm_of(&cell.arm, PLAIN), &cell.data)?,
+            rate => self.plan.rate(rate.arm_of(&cell.arm), &cell.data)?,
         };
         let rows = self.rows(data);
         let mut job = self
@@ -394,7 +394,7 @@ mod tests {
         let mut used = BTreeSet::new();
         for Group { arms, data, rate, .. } in &plan.groups {
             for (arm, data) in arms.iter().flat_map(|arm| data.iter().map(move |data| (arm, data))) {
-                let arm = rate.arm_of(arm, PLAIN);
+                let arm = rate.arm_of(arm);
                 if arm != BEFORE {
                     used.insert(plan.tuned_as(arm, data)?);
                 }

@@ -1,9 +1,9 @@
 //! Documents of the oracle language with every token's exact numbers, as `tokensieve evaluate --tokens` writes them.
 
-use super::plan::{Cell, PLAIN, Size};
+use super::plan::{Cell, Size};
 use super::work::Work;
 use crate::lab::{Job, Value, Verb};
-use crate::planned::{Rate, Stage};
+use crate::planned::{PLAIN, Rate, Stage};
 use crate::read;
 use crate::tokens::{Document, Token};
 use anyhow::{Context as _, Result};

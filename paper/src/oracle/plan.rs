@@ -1,6 +1,6 @@
 //! The committed plan: what is run.
 
-use crate::planned::{Declared, Rate, Reference, Seeds, Stage};
+use crate::planned::{Declared, PLAIN, Rate, Reference, Seeds, Stage};
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -245,9 +245,6 @@ impl fmt::Display for Cell {
         write!(formatter, " seed {seed}")
     }
 }
-
-/// The arm of plain training.
-pub(super) const PLAIN: &str = "mle";
 
 /// A measure of a group of tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

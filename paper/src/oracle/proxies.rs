@@ -2,11 +2,11 @@
 //! know yet, by [`Plan::proxies`](super::plan::Plan). Each is measured on the rows of post-training data.
 
 use super::exact::Exact;
-use super::plan::{Cell, PLAIN, Proxies};
+use super::plan::{Cell, Proxies};
 use super::work::Work;
 use crate::lab::{Job, Lab, Value, job::MODEL};
 use crate::planned::outcomes::rounded;
-use crate::planned::{Rate, Stage};
+use crate::planned::{PLAIN, Rate, Stage};
 use crate::tokens;
 use anyhow::{Context as _, Result, ensure};
 use std::collections::{BTreeMap, HashMap};

@@ -1,9 +1,9 @@
 //! The runs that the plan asks for, as jobs of the lab.
 
-use super::plan::{Arm, Cell, Data, Group, Looks, PLAIN, Plan, Pretraining, Size, Tuning};
+use super::plan::{Arm, Cell, Data, Group, Looks, Plan, Pretraining, Size, Tuning};
 use crate::Profile;
 use crate::lab::{Job, Value, Verb, job::MODEL};
-use crate::planned::{Rate, Reference, Stage, size};
+use crate::planned::{PLAIN, Rate, Reference, Stage, size};
 use crate::tokens::RATE;
 use anyhow::{Context as _, Result};
 use std::collections::BTreeMap;
@@ -178,7 +178,7 @@ impl Work {
         let steps = (arm.steps * self.steps() as f64).round() as u64;
         let rate = match cell.rate {
             Rate::Tried(rate) => rate,
-            rate => self.plan.arms[rate.arm_of(&cell.arm, PLAIN)].rate,
+            rate => self.plan.arms[rate.arm_of(&cell.arm)].rate,
         };
         let batch = self.plan.post_training.batch;
         let mut job = self

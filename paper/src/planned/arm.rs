@@ -4,6 +4,9 @@ use crate::lab::Job;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
+/// The arm of plain training, and its objective's preset.
+pub const PLAIN: &str = "mle";
+
 /// What an objective compares with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -38,8 +41,8 @@ pub enum Rate {
 
 impl Rate {
     /// The arm whose learning rate it is: the run's own, or plain training.
-    pub fn arm_of<'a>(self, own: &'a str, plain: &'a str) -> &'a str {
-        if matches!(self, Self::Plain | Self::Matched) { plain } else { own }
+    pub fn arm_of(self, own: &str) -> &str {
+        if matches!(self, Self::Plain | Self::Matched) { PLAIN } else { own }
     }
 }
 

@@ -31,7 +31,7 @@ pub mod size;
 pub mod stage;
 pub mod tuning;
 
-pub use arm::{Rate, Reference};
+pub use arm::{PLAIN, Rate, Reference};
 pub use claim::{Declared, Side};
 pub use claimed::{ClaimTerm, Claimed};
 pub use contrast::Difference;

@@ -1,10 +1,10 @@
 //! A study's runs: which of them are done and kept.
 
 use super::outcomes::Measured;
-use super::{Outcome, Outcomes, Stage};
+use super::{Outcome, Outcomes, Stage, size::FULL};
 use crate::Run;
 use crate::lab::{Job, Lab, Verb};
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use serde_json::json;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -20,14 +20,21 @@ pub trait PlannedRuns {
     /// The file of the repository that keeps what came of the runs.
     const KEPT: &'static str;
 
+    /// Its content.
+    const RECORDED: &'static [u8];
+
     /// What it keeps.
-    fn recorded() -> Result<Outcomes<Self::Found>>;
+    fn recorded() -> Result<Outcomes<Self::Found>> {
+        Outcomes::parse(Self::RECORDED).context(Self::KEPT)
+    }
 
     /// The name of the size.
     fn size(&self) -> &str;
 
     /// Whether this is the size whose outcomes it keeps.
-    fn is_full(&self) -> bool;
+    fn is_full(&self) -> bool {
+        self.size() == FULL
+    }
 
     /// The published model that the runs begin with, if there is one.
     fn published_model(&self) -> Option<&str> {

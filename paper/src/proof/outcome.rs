@@ -6,7 +6,7 @@ use crate::finetune;
 use crate::lab::{Job, Lab, Provenance, Verb};
 use crate::oracle::Quantity;
 use crate::oracle::measures::ANSWERS;
-use crate::planned::{self, Outcome, PlannedRuns, Stage, outcomes::Measured, size::FULL};
+use crate::planned::{self, Outcome, PlannedRuns, Stage, outcomes::Measured};
 use crate::read;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
@@ -92,17 +92,10 @@ impl PlannedRuns for Work {
     type Found = Found;
 
     const KEPT: &'static str = "paper/recorded/proof.jsonl.gz";
-
-    fn recorded() -> Result<Outcomes> {
-        Outcomes::parse(include_bytes!("../../recorded/proof.jsonl.gz")).context(Self::KEPT)
-    }
+    const RECORDED: &'static [u8] = include_bytes!("../../recorded/proof.jsonl.gz");
 
     fn size(&self) -> &str {
         &self.name
-    }
-
-    fn is_full(&self) -> bool {
-        self.name == FULL
     }
 
     fn cells(&self, stage: Stage) -> Result<Vec<Setting>> {

@@ -1,7 +1,7 @@
 //! What is recommended on a setting: by the program, or whatever the setting; and how good that was.
 
 use super::outcome::Found;
-use super::work::PLAIN;
+use crate::planned::PLAIN;
 
 /// Where paper B's domains are strong: its mathematics have a mean probability of 0.76 and more, its medicine of 0.59 and less.
 const STRONG: f64 = 0.675;

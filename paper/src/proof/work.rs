@@ -3,7 +3,7 @@
 use super::plan::{Plan, Size};
 use crate::code;
 use crate::lab::{Job, Value, Verb, evaluation::replies};
-use crate::planned::{Claimed as _, Rate, size};
+use crate::planned::{Claimed as _, PLAIN, Rate, size};
 use crate::{Profile, finetune, oracle};
 use anyhow::{Context as _, Result};
 use std::fmt;
@@ -186,6 +186,7 @@ impl Work {
         held_out: &Arc<Job>,
         candidates: &[Candidate<C>],
     ) -> Job {
+        // Plain training is always among what may be recommended.
         let presets = candidates.iter().map(|one| one.preset.as_str());
         let among: Vec<&str> = presets.filter(|preset| *preset != PLAIN).collect();
         Job::new(Verb::Diagnose, format!("diagnose {setting}"))
@@ -200,8 +201,6 @@ impl Work {
     }
 }
 
-/// The preset of plain training, which is always among what may be recommended.
-pub(super) const PLAIN: &str = "mle";
 /// Rows that are read: all of them.
 const ROWS: i64 = 100_000;
 /// For estimates of time.

@@ -6,9 +6,8 @@
 use std::env;
 use std::fmt::Write;
 
-use tokensieve_model::Document;
-use tokensieve_model::Result;
 use tokensieve_model::text::Tokenizer;
+use tokensieve_model::{Document, Result};
 
 /// How tokens are distinguished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -48,9 +48,9 @@ impl<'a> View<'a> {
             values
         };
         let losses = sorted(By::Loss);
-        let kept = (losses.len() as f64 * keep / 100.0).round() as usize;
-        let threshold = losses.len().checked_sub(kept).and_then(|first| losses.get(first).copied());
-        let threshold = threshold.unwrap_or(f32::INFINITY);
+        // As many as an objective with `keep = "top …%"` selects: it rounds the number of those that it leaves out.
+        let left_out = (losses.len() as f64 * (100.0 - keep) / 100.0).round() as usize;
+        let threshold = losses.get(left_out).copied().unwrap_or(f32::INFINITY);
         let darkest = match by {
             By::Selected => 1.0,
             by => {
@@ -209,6 +209,9 @@ mod tests {
         assert_eq!(lines.len(), 9);
         assert_eq!(lines[1], "7\t1\t\" t1\"\t0.1000\t\t\t1.0000\t\t0");
         assert_eq!(lines[8], "7\t8\t\" t8\"\t0.8000\t\t\t8.0000\t\t1");
-        assert_eq!(lines.iter().filter(|line| line.ends_with("\t1")).count(), 2);
+        let selected = |table: &str| table.lines().filter(|line| line.ends_with("\t1")).count();
+        assert_eq!(selected(&table), 2);
+        // 5.5 of 8 are left out.
+        assert_eq!(selected(&View::new(&documents, By::Epistemic, 31.25).unwrap().render(Paint::Plain)), 2);
     }
 }

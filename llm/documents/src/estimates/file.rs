@@ -9,9 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::header::Header;
 use super::record::DocumentRecord;
-use tokensieve_model::Error;
-use tokensieve_model::Result;
 use tokensieve_model::weights::claim;
+use tokensieve_model::{Error, Result};
 
 /// Error of a second run that opens the file.
 const BUSY: &str = "another run is writing its estimates into it; wait for it, or give another --out";

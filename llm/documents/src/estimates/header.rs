@@ -7,9 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use tokensieve_model::Error;
-use tokensieve_model::Result;
-use tokensieve_model::{DropoutSite, dropout_keys, mix64};
+use tokensieve_model::{DropoutSite, Error, Result, dropout_keys, mix64};
 
 /// Settings, and hashes of the inputs. Two runs with the same header produce the same numbers up to rounding.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

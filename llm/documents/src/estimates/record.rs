@@ -51,9 +51,12 @@ pub struct TokenRecord {
     /// Monte-Carlo standard errors of the five measures before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub se: Option<Measures<f32>>,
-    /// The most probable tokens: text and probability.
+    /// The most probable tokens: text and probability, the most probable first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub top: Vec<(String, f32)>,
+    /// Their numbers in the vocabulary: two tokens may have one text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub top_ids: Vec<u32>,
 }
 
 /// The five measures of uncertainty, in nats, or something of each.

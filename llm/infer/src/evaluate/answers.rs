@@ -14,9 +14,8 @@ use tokensieve_tasks::Answer;
 
 use crate::header;
 use tokensieve_documents::JsonlFile;
-use tokensieve_model::Error;
-use tokensieve_model::Result;
 use tokensieve_model::weights::claim;
+use tokensieve_model::{Error, Result};
 
 /// Beginning of the line of settings.
 const START: &[u8] = b"{\"header\":";

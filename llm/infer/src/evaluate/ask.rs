@@ -11,8 +11,7 @@ use super::answers::{Answers, Line, hash};
 use super::benchmark::Benchmark;
 use super::model::EvaluatedModel;
 use crate::together::Together;
-use tokensieve_model::Error;
-use tokensieve_model::Result;
+use tokensieve_model::{Error, Result};
 
 /// Asks the questions without a stored answer, of which each process asks its part, and stores their answers in process 0,
 /// which alone has `answers`. [`ControlFlow::Break`]: interrupted.

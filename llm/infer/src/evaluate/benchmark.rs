@@ -5,8 +5,7 @@ use serde_json::Value;
 use tokensieve_tasks::{Answer, Ask, Measure, Question, Task};
 
 use super::model::EvaluatedModel;
-use tokensieve_model::Error;
-use tokensieve_model::Result;
+use tokensieve_model::{Error, Result};
 
 /// Questions for a model, and the measures of its answers.
 pub trait Benchmark {

@@ -5,8 +5,7 @@ use tokensieve_tasks::{Measure, compare};
 use super::judge;
 use super::registry;
 use super::results::{Judged, Measured, Results, TaskResults};
-use tokensieve_model::Error;
-use tokensieve_model::Result;
+use tokensieve_model::{Error, Result};
 
 /// Maximum number of questions that an error lists.
 const NAMED: usize = 10;
@@ -155,7 +154,7 @@ mod tests {
         gaps.push(2.0);
         let tally = |i: &usize| {
             let pair = |x: f64| vec![x, 2.0];
-            let tempered = vec![2.0; 7];
+            let tempered = vec![2.0; 9];
             vec![pair(loss(*i)), pair(loss(*i)), pair(0.5), pair(1.0), gaps.clone(), tempered, pair(1.0)]
         };
         let tallies: Vec<_> = ids.iter().map(tally).collect();

@@ -19,11 +19,9 @@ use super::local_judge::LocalJudge;
 use super::model::EvaluatedModel;
 use super::results::{Judged, Measured, TaskResults};
 use super::settings::Settings;
-use tokensieve_model::Error;
-use tokensieve_model::Model;
-use tokensieve_model::Result;
 use tokensieve_model::text::Tokenizer;
 use tokensieve_model::weights::Checkpoint;
+use tokensieve_model::{Error, Model, Result};
 
 /// The task whose replies are judged.
 pub(super) const TASK: &str = "alpaca-eval";

@@ -5,8 +5,7 @@ use std::env;
 use tokensieve_base::http::{is_on_this_machine, without_password};
 use tokensieve_tasks::judge::Prices;
 
-use tokensieve_model::Error;
-use tokensieve_model::Result;
+use tokensieve_model::{Error, Result};
 
 /// Prefix of the name of a judge that is a local model.
 const LOCAL: &str = "local:";

@@ -9,8 +9,7 @@ use super::answers::Answers;
 use super::ask::{ask, stored_answer};
 use super::model::EvaluatedModel;
 use crate::together::Together;
-use tokensieve_model::Error;
-use tokensieve_model::Result;
+use tokensieve_model::{Error, Result};
 
 /// A local model that judges by the probabilities of the two labels as the first token of its reply.
 #[derive(Debug)]

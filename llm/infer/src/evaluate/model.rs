@@ -8,13 +8,9 @@ use tokensieve_tasks::{Answer, Ask, Question};
 
 use super::score::{Scorer, batches_with};
 use crate::generate::{Event, Generator, Options, Request, Sampling, Stop};
-use tokensieve_model::Document;
-use tokensieve_model::Error;
-use tokensieve_model::Model;
-use tokensieve_model::Pack;
-use tokensieve_model::Result;
 use tokensieve_model::head::{self, RowStats};
 use tokensieve_model::text::{Conversation, Message, Tokenizer, Weights};
+use tokensieve_model::{Document, Error, Model, Pack, Result};
 
 /// Receives the place of a question, or the index of a request for a reply, and the answer.
 pub(super) type OnAnswer<'a> = dyn FnMut(usize, Answer) -> Result<()> + 'a;

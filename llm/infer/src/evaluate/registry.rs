@@ -7,9 +7,8 @@ use super::held_out::{self, HeldOut};
 use super::judge;
 use super::oracle::{self, Oracle};
 use super::sampled::{self, Sampled};
-use tokensieve_model::Error;
-use tokensieve_model::Result;
 use tokensieve_model::text::Tokenizer;
+use tokensieve_model::{Error, Result};
 
 /// An entry of a suite.
 pub(super) enum Entry {

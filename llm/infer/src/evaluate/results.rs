@@ -9,8 +9,7 @@ use tokensieve_tasks::{Estimate, Measure, Unit, estimate};
 
 use super::groups::Group;
 use tokensieve_base::files::write_atomically;
-use tokensieve_model::Error;
-use tokensieve_model::Result;
+use tokensieve_model::{Error, Result};
 
 /// Results of a suite.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

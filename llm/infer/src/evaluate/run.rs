@@ -19,11 +19,9 @@ use crate::header::TOKENIZER;
 use crate::together::Together;
 use tokensieve_documents::estimates::HashedPath;
 use tokensieve_kernels::memory;
-use tokensieve_model::Error;
-use tokensieve_model::Result;
 use tokensieve_model::text::{ChatTemplate, Moment, Tokenizer};
 use tokensieve_model::weights::Checkpoint;
-use tokensieve_model::{Adapter, Model};
+use tokensieve_model::{Adapter, Error, Model, Result};
 
 /// Evaluates the model on the suite. Processes share the questions; what has no questions, measures and files are process
 /// 0's, whose results alone are complete. `None`: interrupted; the answers so far are stored.

@@ -13,8 +13,7 @@ use super::benchmark::{Benchmark, stored, tally};
 use super::judge;
 use super::model::EvaluatedModel;
 use crate::generate::Sampling;
-use tokensieve_model::Error;
-use tokensieve_model::Result;
+use tokensieve_model::{Error, Result};
 
 /// Between the name of a task and the number of replies to each question.
 const SIGN: char = '@';

@@ -2,13 +2,8 @@
 
 use tch::{Kind, Tensor, no_grad};
 
-use tokensieve_model::Document;
-use tokensieve_model::Model;
-use tokensieve_model::Pack;
-use tokensieve_model::Result;
-use tokensieve_model::Target;
-use tokensieve_model::chunks_by_length;
 use tokensieve_model::head::{Head, Request, RowStats, Rows, Unembedding};
+use tokensieve_model::{Document, Model, Pack, Result, Target, chunks_by_length};
 
 /// Maximum number of tokens in one forward pass (choice: enough for efficient matrix products, a few hundred MiB).
 const TOKENS: usize = 4096;

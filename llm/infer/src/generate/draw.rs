@@ -7,8 +7,7 @@ use rand_chacha::rand_core::RngCore;
 use super::sequence::Sequence;
 use tokensieve_kernels::logits;
 use tokensieve_kernels::shim::parallel;
-use tokensieve_model::Error;
-use tokensieve_model::Result;
+use tokensieve_model::{Error, Result};
 
 /// Samples the next token of every sequence from its row of the logits.
 pub(super) fn draw(sequences: &mut [&mut Sequence], logits: &[f32], vocabulary: usize) -> Result<()> {

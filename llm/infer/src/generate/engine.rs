@@ -4,8 +4,7 @@ use half::bf16;
 use tch::{Device, Kind, Tensor, no_grad};
 
 use tokensieve_kernels::decode::{KeysValues, Number};
-use tokensieve_model::Decoder;
-use tokensieve_model::{Cache, Model};
+use tokensieve_model::{Cache, Decoder, Model};
 
 /// The model, in the form that is fastest on this machine.
 #[derive(Debug)]

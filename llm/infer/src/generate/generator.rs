@@ -6,10 +6,8 @@ use super::draw::draw;
 use super::engine::{Engine, Slot};
 use super::request::{Event, Reply, Request};
 use super::sequence::Sequence;
-use tokensieve_model::Error;
-use tokensieve_model::Model;
-use tokensieve_model::Result;
 use tokensieve_model::text::Tokenizer;
+use tokensieve_model::{Error, Model, Result};
 
 /// Maximum number of prompt tokens that join a pass beyond the first prompt (choice: enough to make the cost of loading the
 /// weights from cache small beside the products).

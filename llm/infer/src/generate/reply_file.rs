@@ -13,9 +13,8 @@ use serde_json::{Map, Value, json};
 use super::request::Reply;
 use crate::header;
 use tokensieve_base::files::write_atomically_with;
-use tokensieve_model::Error;
-use tokensieve_model::Result;
 use tokensieve_model::weights::claim;
+use tokensieve_model::{Error, Result};
 
 /// Error of a second run that opens the file.
 const BUSY: &str = "another run is writing its replies into it; wait for it, or give another --out";

@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 
 use tokensieve_kernels::logits;
-use tokensieve_model::Error;
-use tokensieve_model::Result;
+use tokensieve_model::{Error, Result};
 
 /// How the next token is sampled. As in transformers, the steps apply one after the other, each to the tokens that the
 /// previous one kept: repetition penalty, temperature, top-k, top-p, min-p.

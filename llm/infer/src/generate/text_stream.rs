@@ -1,8 +1,7 @@
 //! Decodes tokens to text as they are sampled: whole characters only, and nothing that may be the beginning of a stop text.
 
-use tokensieve_model::Error;
-use tokensieve_model::Result;
 use tokensieve_model::text::Tokenizer;
+use tokensieve_model::{Error, Result};
 
 /// What tokenizers write for bytes that are not (yet) a character.
 const UNFINISHED: char = '\u{fffd}';

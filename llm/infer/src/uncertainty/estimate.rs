@@ -10,11 +10,8 @@ use super::pieces::groups;
 use super::posterior::Posterior;
 use super::spread::{Spread, Sums};
 use tokensieve_kernels::Product;
-use tokensieve_model::Document;
-use tokensieve_model::Error;
-use tokensieve_model::Result;
 use tokensieve_model::head::{Head, Rows};
-use tokensieve_model::{Adapter, Model};
+use tokensieve_model::{Adapter, Document, Error, Model, Result};
 
 /// Default number of most probable tokens in an estimate (choice).
 pub const ALTERNATIVES: usize = 5;

@@ -4,10 +4,8 @@ use tch::{Tensor, no_grad};
 
 use super::pieces::{Item, Piece, by_pass, by_piece};
 use tokensieve_documents::estimates::{DropoutSettings, MaskScope, PromptDropout};
-use tokensieve_kernels::Layout;
-use tokensieve_kernels::upload;
-use tokensieve_model::Pack;
-use tokensieve_model::{Dropout, Model};
+use tokensieve_kernels::{Layout, upload};
+use tokensieve_model::{Dropout, Model, Pack};
 
 /// A group of pieces, whose rows are stored one after the other.
 pub(super) struct Group<'g, 'd> {

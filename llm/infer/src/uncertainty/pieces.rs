@@ -1,7 +1,6 @@
 //! Divides documents into groups that fit into memory, and groups into batches for the model.
 
-use tokensieve_model::Document;
-use tokensieve_model::chunks_by_length;
+use tokensieve_model::{Document, chunks_by_length};
 
 /// A document, or a part of a long one, with the tokens that are to be predicted.
 #[derive(Clone, Debug, PartialEq)]

@@ -15,8 +15,7 @@ use parquet::schema::parser::parse_message_type;
 
 use tokensieve_base::files::write_atomically_with;
 use tokensieve_documents::estimates::{DocumentRecord, Header, Measures, Reader, TokenRecord};
-use tokensieve_model::Error;
-use tokensieve_model::Result;
+use tokensieve_model::{Error, Result};
 
 /// Key of the header among the table's metadata.
 const HEADER: &str = "header";
@@ -63,11 +62,12 @@ const INTEGERS: [(&str, Integer); 4] = [
 type Text = fn(&TokenRecord) -> String;
 
 /// The columns of strings.
-const TEXTS: [(&str, Text); 3] = [
+const TEXTS: [(&str, Text); 4] = [
     ("text", |token| token.text.clone()),
     ("class", |token| token.class.clone().unwrap_or_default()),
-    // Pairs of text and probability, as JSON.
+    // Pairs of text and probability, and numbers in the vocabulary, as JSON.
     ("top", |token| serde_json::json!(token.top).to_string()),
+    ("top_ids", |token| serde_json::json!(token.top_ids).to_string()),
 ];
 
 /// A predicted token: its document, the document's row in the data set, and its position in the document.

@@ -343,7 +343,7 @@ extern "C" __global__ void attend_held(Rows qkv, Rows out, const i64 *held, cons
 
 // ---------------------------------------------------------------------------------------------------------- the head's rows
 
-#define TEMPERATURES 5
+#define TEMPERATURES 7
 
 // What a thread has summed of e^(z − largest), where `largest` is the largest z so far.
 struct Sums {
@@ -354,11 +354,11 @@ struct Sums {
   float tempered[TEMPERATURES];  // Σ e^(by·(z − largest))
 };
 
-// With by ½, ¾, 1¼, 1½ and 2: powers of the fourth root.
+// With by ¼, ½, ¾, 1¼, 1½, 2 and 3: powers of the fourth root.
 __device__ static void powers(float root, float *power) {
   float square = root * root, fourth = square * square;
-  power[0] = square, power[1] = square * root, power[2] = fourth * root, power[3] = fourth * square;
-  power[4] = fourth * fourth;
+  power[0] = root, power[1] = square, power[2] = square * root, power[3] = fourth * root, power[4] = fourth * square;
+  power[5] = fourth * fourth, power[6] = power[5] * fourth;
 }
 
 __device__ static void rescale(Sums &sums, float largest, bool tempered) {
@@ -379,7 +379,7 @@ __device__ static void add(Sums &sums, float z, bool tempered) {
     float power[TEMPERATURES], root = expf(0.25f * away);
     powers(root, power);
     for (int k = 0; k < TEMPERATURES; k++) sums.tempered[k] += power[k];
-    e = power[0] * power[0];
+    e = power[1] * power[1];
   } else {
     e = expf(away);
   }
@@ -411,6 +411,7 @@ extern "C" __global__ void head_statistics(Rows logits, i64 columns, const i64 *
   bool tempered = width > 7;
   Sums sums = {LOWEST, 0.0f, 0.0f, 0.0f, {0.0f}}, theirs = sums;
   float cross = 0.0f;  // Σ e^(their z − their largest)·(their z − z)
+  float before = LOWEST;  // the largest z before the label
   EACH_OF_A_ROW(columns) {
     Eight z = load(logits, row, at), q;
     float largest = sums.largest;
@@ -420,6 +421,7 @@ extern "C" __global__ void head_statistics(Rows logits, i64 columns, const i64 *
       sums.plain += z.v[i];
       // Otherwise a number that is none would be lost: the largest of it and another is the other.
       if (at + i != label) largest = fmaxf(largest, z.v[i]);
+      if (at + i < label) before = fmaxf(before, z.v[i]);
     }
     if (largest > sums.largest) rescale(sums, largest, tempered);
 #pragma unroll
@@ -445,8 +447,8 @@ extern "C" __global__ void head_statistics(Rows logits, i64 columns, const i64 *
   double divergence = 0.0;
   float stored = capped(number(logits, row, label), cap);
   float precise = exact ? capped(exact[row], cap) : stored;
-  bool greedy = stored >= sums.largest;
-  float best = greedy ? precise : sums.largest;
+  bool is_largest = stored >= sums.largest, greedy = block_max(before) < stored && is_largest;
+  float best = is_largest ? precise : sums.largest;
   // The label's own part, with the largest of all.
   rescale(sums, fmaxf(sums.largest, fmaxf(stored, precise)), tempered);
   double rounded_log_sum = (double)sums.largest + log((double)sums.exp + exp((double)stored - (double)sums.largest));
@@ -467,7 +469,7 @@ extern "C" __global__ void head_statistics(Rows logits, i64 columns, const i64 *
     out[4] = greedy ? 1.0 : 0.0;
     out[5] = best - log_sum_exp;
     out[6] = onto == ONTO_NONE ? (double)bits_as_float(0x7fc00000u) : divergence < 0.0 ? 0.0 : divergence;
-    const float by[TEMPERATURES] = {0.5f, 0.75f, 1.25f, 1.5f, 2.0f};
+    const float by[TEMPERATURES] = {0.25f, 0.5f, 0.75f, 1.25f, 1.5f, 2.0f, 3.0f};
     if (tempered)
       for (int k = 0; k < TEMPERATURES; k++)
         out[7 + k] = log((double)sums.tempered[k]) + ((double)sums.largest - precise) * by[k];

@@ -171,7 +171,8 @@ fn new_tokens_attend_as_all_do_together() {
     }
 }
 
-/// Logits in rows that lie apart, and labels: of the first row the most probable one.
+/// Logits in rows that lie apart, and labels: of the first row the most probable one, of the second and the fourth one that
+/// is as probable as another, behind and before it.
 struct Rowed {
     hidden: Tensor,
     weight: Tensor,
@@ -186,6 +187,10 @@ impl Rowed {
         let logits = apart(&[6, 40], 3, kind);
         logits.shallow_clone().copy_(&hidden.matmul(&weight.tr()));
         let first = logits.get(0).argmax(-1, false).int64_value(&[]) as u32;
+        for (row, label) in [(1, 39), (3, 0)] {
+            let row = logits.get(row);
+            row.get(label).copy_(&row.max());
+        }
         Self { hidden, weight, logits, labels: vec![first, 39, 3, 0, 17, 8] }
     }
 
@@ -207,7 +212,7 @@ fn the_head_s_statistics_agree_with_plain_ones() {
                 let found = tested(|| head_rows::statistics(&chunk, &rows.logits, &request));
                 let expected = plain_rows::statistics(&chunk, &rows.logits, &request);
                 assert_eq!(found.size(), expected.size());
-                assert_eq!(found.get(0).double_value(&[4]), 1.0);
+                assert_eq!([0, 1, 3].map(|row| found.double_value(&[row, 4])), [1.0, 0.0, 1.0]);
                 // What is not asked for is NaN on both sides.
                 let unasked = found.isnan().logical_and(&expected.isnan());
                 let away = (found - expected).abs().masked_fill(&unasked, 0.0).max().double_value(&[]);

@@ -58,7 +58,7 @@ fn capped(logits: &Tensor, soft_cap: Option<f64>) -> Tensor {
     }
 }
 
-/// f64 `[n, 7]`: loss, entropy, top entropy, log-sum-exp, whether the label is most probable, log p of what is, the divergence;
+/// f64 `[n, 7]`: loss, entropy, top entropy, log-sum-exp, whether the label is the (first) most probable token, log p of what is, the divergence;
 /// and, where they are asked for, the losses at each inverse temperature and the probability of all tokens no more probable
 /// than the label.
 pub fn statistics(part: &Chunk, logits_nv: &Tensor, request: &Request) -> Tensor {
@@ -66,7 +66,8 @@ pub fn statistics(part: &Chunk, logits_nv: &Tensor, request: &Request) -> Tensor
     let labels = part.labels_n.unsqueeze(1);
     let mut z = capped(logits_nv, soft_cap);
     let max = z.amax([1], true);
-    let greedy = z.gather(1, &labels, false).ge_tensor(&max);
+    let is_largest = z.gather(1, &labels, false).ge_tensor(&max);
+    let greedy = z.argmax(1, true).eq_tensor(&labels);
     // Before the label's logit changes: the reference's logits are rounded as all others are.
     let divergence =
         request.reference.map(|reference| divergence(&z.log_softmax(1, Kind::Float), &reference));
@@ -91,13 +92,13 @@ pub fn statistics(part: &Chunk, logits_nv: &Tensor, request: &Request) -> Tensor
     let tempered = request
         .tempered
         .then(|| INVERSE_TEMPERATURES.map(|by| (&z * by).logsumexp([1], true) - &label_logit * by));
-    let best = label_logit.where_self(&greedy, &max) - &log_sum_exp;
+    let best = label_logit.where_self(&is_largest, &max) - &log_sum_exp;
     let loss = &log_sum_exp - label_logit;
     let divergence = divergence.unwrap_or_else(|| entropy.full_like(f64::NAN));
     let mut columns = vec![loss, entropy, top, log_sum_exp, greedy.to_kind(Kind::Float), best, divergence];
     columns.extend(tempered.into_iter().flatten());
     let mass = no_larger.map(|no_larger| sum(&(log_p.exp() * no_larger)).clamp_max(1.0));
-    columns.extend(mass.map(|mass| mass.masked_fill(&greedy, 1.0)));
+    columns.extend(mass.map(|mass| mass.masked_fill(&is_largest, 1.0)));
     Tensor::cat(&columns, 1).to_kind(Kind::Double)
 }
 

@@ -7,7 +7,7 @@ pub const TOP_ENTROPY: usize = 20;
 
 /// Inverse temperatures besides 1 that [`RowStats::tempered`] is the loss at: multiples of a quarter, so that one exponential
 /// a logit is enough.
-pub const INVERSE_TEMPERATURES: [f64; 5] = [0.5, 0.75, 1.25, 1.5, 2.0];
+pub const INVERSE_TEMPERATURES: [f64; 7] = [0.25, 0.5, 0.75, 1.25, 1.5, 2.0, 3.0];
 
 /// What one row's logits say.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -20,7 +20,7 @@ pub struct RowStats {
     pub top_entropy: f64,
     /// log Σ exp of the logits (capped, where they are).
     pub log_sum_exp: f64,
-    /// Whether no token is more probable than the label.
+    /// Whether the label is the most probable token, of several (which rounded logits make often) the first.
     pub greedy: bool,
     /// log p of the most probable token, nats.
     pub best: f64,

@@ -83,9 +83,14 @@ impl Buffers {
         (0..n).step_by(size).map(move |start| start..(start + size).min(n))
     }
 
-    fn fit(&mut self, rows: &Rows) -> Tensor {
+    fn shape_for(&self, rows: &Rows) -> (i64, i64, Kind, Device) {
         let size = self.rows_per_chunk(rows) as i64;
-        let shape = (size, rows.vocabulary(), rows.hidden_rd.kind(), rows.hidden_rd.device());
+        (size, rows.vocabulary(), rows.hidden_rd.kind(), rows.hidden_rd.device())
+    }
+
+    /// A buffer of the rows' shape, to be given back.
+    pub(super) fn fit(&mut self, rows: &Rows) -> Tensor {
+        let shape = self.shape_for(rows);
         if self.shape != Some(shape) {
             (self.shape, self.work, self.reference) = (Some(shape), None, None);
             self.free.clear();
@@ -107,11 +112,6 @@ impl Buffers {
         self.work.as_ref().expect("just made").shallow_clone()
     }
 
-    /// A buffer beside it; to be given back.
-    pub(super) fn spare(&mut self, rows: &Rows) -> Tensor {
-        self.fit(rows)
-    }
-
     pub(super) fn give_back_one(&mut self, spare: Tensor) {
         self.free.push(spare);
     }
@@ -125,8 +125,7 @@ impl Buffers {
     }
 
     fn fits(&self, rows: &Rows) -> bool {
-        let size = self.rows_per_chunk(rows) as i64;
-        self.shape == Some((size, rows.vocabulary(), rows.hidden_rd.kind(), rows.hidden_rd.device()))
+        self.shape == Some(self.shape_for(rows))
     }
 
     /// Logits of a chunk in the buffer for gradients, overwritten by the next call.

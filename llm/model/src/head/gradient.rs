@@ -145,7 +145,7 @@ fn gradient_for_rows(
     let aside = !in_place && matches!(source, Source::Chunk(..));
     let buffer = match kept {
         Some(kept) => kept,
-        None if aside => buffers.spare(rows),
+        None if aside => buffers.fit(rows),
         None => buffers.work(rows),
     };
     let mut gradient_nv = first(&buffer, list.len());

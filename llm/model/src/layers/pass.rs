@@ -3,9 +3,7 @@
 use tch::{Device, Tensor};
 
 use super::dropout::{Dropout, DropoutSite};
-use tokensieve_kernels::Layout;
-use tokensieve_kernels::Mask;
-use tokensieve_kernels::upload;
+use tokensieve_kernels::{Layout, Mask, upload};
 
 /// Index of each projection among a layer's dropout masks; attention's own mask has index 0 as well.
 pub(crate) const QKV: u32 = 0;

@@ -5,8 +5,7 @@ use std::f64::consts::PI;
 use tch::{Device, Kind, Tensor};
 
 use crate::config::{Rope, RopeScaling};
-use tokensieve_kernels::Layout;
-use tokensieve_kernels::upload;
+use tokensieve_kernels::{Layout, upload};
 
 /// The frequencies of a model's rotary embedding.
 #[derive(Debug)]

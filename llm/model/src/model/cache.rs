@@ -5,9 +5,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::Model;
 use crate::layers::Pass;
-use tokensieve_kernels::Layout;
-use tokensieve_kernels::upload;
-use tokensieve_kernels::{Attention, Heads, Held, Sequence};
+use tokensieve_kernels::{Attention, Heads, Held, Layout, Sequence, upload};
 
 /// The keys and values of one sequence's tokens so far, for every layer.
 #[derive(Debug)]

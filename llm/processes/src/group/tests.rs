@@ -7,6 +7,14 @@ use proptest::prelude::*;
 use super::*;
 use crate::{Error, Store, World};
 
+#[test]
+fn the_process_that_differs_is_named_and_what_differs() {
+    let models = |all: [&str; 3]| all_same("model", &all.map(|model| model.as_bytes().to_vec()));
+    assert_eq!(models(["a", "a", "a"]), Ok(()));
+    let error = models(["a", "a", "b"]).unwrap_err();
+    assert_eq!(error, "process 2 has another model than process 0: all must have the same files");
+}
+
 fn timing() -> Timing {
     let ms = Duration::from_millis;
     Timing { join: ms(20_000), beat: ms(50), silence: ms(4_000), grace: ms(300) }

@@ -4,9 +4,8 @@ use toml::Value;
 
 use super::keys::KEYS;
 use super::settings::Settings;
-use tokensieve_model::Error;
-use tokensieve_model::Result;
 use tokensieve_model::weights::RandomModel;
+use tokensieve_model::{Error, Result};
 
 const TABLE: &str = "model.init";
 

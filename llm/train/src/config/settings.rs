@@ -8,8 +8,7 @@ use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
 
 use super::keys::{self, KEYS, Key, Kind};
-use tokensieve_model::Error;
-use tokensieve_model::Result;
+use tokensieve_model::{Error, Result};
 
 /// Values by full name, defaults included.
 #[derive(Debug)]

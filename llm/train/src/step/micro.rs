@@ -3,11 +3,8 @@
 use tch::Tensor;
 use tokensieve_objective::{Pull, TokenStats};
 
-use tokensieve_model::Document;
-use tokensieve_model::Pack;
-use tokensieve_model::Target;
 use tokensieve_model::head::{Place, RowStats, Rows, Top, Unembedding};
-use tokensieve_model::{Model, dropout_keys};
+use tokensieve_model::{Document, Model, Pack, Target, dropout_keys};
 
 /// Documents packed, with their places in the batch.
 pub(super) struct Micro {

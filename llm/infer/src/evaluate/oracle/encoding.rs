@@ -1,9 +1,7 @@
 //! Rows of the oracle language as documents of a model: one token per symbol.
 
-use tokensieve_model::Document;
-use tokensieve_model::Error;
-use tokensieve_model::Result;
 use tokensieve_model::text::{Conversation, Message, Tokenizer};
+use tokensieve_model::{Document, Error, Result};
 use tokensieve_tasks::oracle::{Sample, symbols};
 
 /// The model's token for each symbol of the oracle language, in the order of the symbols. Each must be one token.

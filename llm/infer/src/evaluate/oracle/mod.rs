@@ -9,10 +9,8 @@ mod token_file;
 use std::path::Path;
 use std::time::Instant;
 
-use tokensieve_model::Document;
-use tokensieve_model::Error;
-use tokensieve_model::Result;
 use tokensieve_model::text::Tokenizer;
+use tokensieve_model::{Document, Error, Result};
 use tokensieve_tasks::Options;
 use tokensieve_tasks::oracle::{self, Class, Sample};
 

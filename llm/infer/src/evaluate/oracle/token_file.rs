@@ -7,8 +7,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use tokensieve_base::files::write_atomically_with;
-use tokensieve_model::Error;
-use tokensieve_model::Result;
+use tokensieve_model::{Error, Result};
 use tokensieve_tasks::oracle::Class;
 
 use super::super::token_score::TokenScore;

@@ -12,7 +12,7 @@ use tch::Tensor;
 
 use self::divergence::Distribution;
 use self::ratio::Ratio;
-use self::row::{Mix, Reference, dot, largest, mean, no_larger, tempered};
+use self::row::{Mix, Reference, any_as_large, dot, largest, mean, no_larger, tempered};
 use super::lanes::{Number, Simd, run};
 use super::rows::{Rows, by_kind, each_row, optional};
 use crate::head_rows::task::{
@@ -47,6 +47,8 @@ fn statistics_of<S: Simd, N: Number>(
             let (rounded, exact) = (capped(rounded, cap), capped(exact, cap));
             let sums = sums(simd, row, cap);
             let mut stats = with_exact_label(sums, rounded, exact);
+            let is_largest = rounded >= sums.max;
+            stats.greedy = is_largest && !any_as_large(simd, &row[..label], row[label].widen());
             if is_tempered {
                 let sums_of = tempered(simd, row, cap, sums.max);
                 stats.tempered = Some(losses_at(sums_of, sums.max, rounded, exact));
@@ -56,7 +58,7 @@ fn statistics_of<S: Simd, N: Number>(
                 let terms = [rounded, exact].map(|z| f64::from(z) - f64::from(sums.max));
                 let all = (stats.log_sum_exp - f64::from(sums.max)).exp();
                 let mass = with_exact_term(no_larger, terms) / all;
-                stats.mass = Some(if stats.greedy { 1.0 } else { mass.min(1.0) });
+                stats.mass = Some(if is_largest { 1.0 } else { mass.min(1.0) });
             }
             if top_entropy {
                 let mut top = Vec::new();
@@ -81,15 +83,14 @@ fn with_exact_label(sums: Sums, rounded: f32, exact: f32) -> RowStats {
         sum = (sum - before.exp()).max(0.0) + after.exp();
         weighted += after.exp() * after - before.exp() * before;
     }
-    let greedy = rounded >= sums.max;
     RowStats {
         loss: sum.ln() - after,
         entropy: sum.ln() - weighted / sum,
         top_entropy: f64::NAN,
         log_sum_exp: max + sum.ln(),
-        greedy,
+        greedy: false,
         // The most probable token's logit is the maximum, whose distance from itself is 0.
-        best: if greedy { after - sum.ln() } else { -sum.ln() },
+        best: if rounded >= sums.max { after - sum.ln() } else { -sum.ln() },
         divergence: None,
         tempered: None,
         mass: None,

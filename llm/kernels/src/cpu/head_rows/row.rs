@@ -134,7 +134,9 @@ pub(super) fn tempered<S: Simd, N: Number>(
                 let quarter = ((maybe_capped(simd, z, cap) - simd.splat(max)) * simd.splat(0.25)).exp();
                 let half = quarter * quarter;
                 let whole = half * half;
-                let powers = [half, half * quarter, whole * quarter, whole * half, whole * whole];
+                let twice = whole * whole;
+                let powers =
+                    [quarter, half, half * quarter, whole * quarter, whole * half, twice, twice * whole];
                 for (sum, power) in sums.iter_mut().zip(powers) {
                     *sum = *sum + power;
                 }
@@ -150,6 +152,14 @@ pub(super) fn tempered<S: Simd, N: Number>(
             }
         }
         all
+    })
+}
+
+/// Whether any of some logits is as large as `limit`, as they stand in the row.
+pub(super) fn any_as_large<S: Simd, N: Number>(simd: S, logits: &[N], limit: f32) -> bool {
+    run!(simd, {
+        // Whole blocks without a way out, which many lanes compare at once.
+        logits.chunks(BLOCK).any(|block| block.iter().fold(false, |any, z| any | (z.widen() >= limit)))
     })
 }
 

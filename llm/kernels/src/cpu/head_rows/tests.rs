@@ -91,6 +91,30 @@ fn statistics_are_those_of_the_operators() {
 }
 
 #[test]
+fn of_equal_logits_the_first_is_the_most_probable() {
+    crate::needs_kernels!();
+    let (mut first, mut later) = (0, 0);
+    for case in Case::all() {
+        let largest = case.logits.argmax(1, true);
+        // Every label ties with the token that was the most probable one.
+        let labels = case.chunk().labels_n.unsqueeze(1);
+        let _ = case.logits.shallow_clone().scatter_(1, &labels, &case.logits.gather(1, &largest, false));
+        let request = Request { mass: true, ..Request::default() };
+        let own = super::statistics(&case.chunk(), &case.logits, &request).expect("the kernels apply");
+        let largest = Vec::<i64>::try_from(largest.reshape(-1)).unwrap();
+        for (((own, plain), label), largest) in
+            own.iter().zip(case.plain_statistics(&request)).zip(&case.labels).zip(largest)
+        {
+            let is_first = i64::from(*label) <= largest;
+            assert_eq!([own.greedy, plain.greedy], [is_first; 2], "{label} {largest}");
+            assert_eq!([own.mass, plain.mass], [Some(1.0); 2]);
+            *(if is_first { &mut first } else { &mut later }) += 1;
+        }
+    }
+    assert!(first > 0 && later > 0, "{first} {later}");
+}
+
+#[test]
 fn divergences_are_those_of_the_operators() {
     crate::needs_kernels!();
     for case in Case::all() {

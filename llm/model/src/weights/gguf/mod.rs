@@ -20,8 +20,7 @@ pub use blocks::Format;
 
 use crate::Error;
 use crate::Result;
-use tokensieve_kernels::memory;
-use tokensieve_kernels::shim;
+use tokensieve_kernels::{memory, shim};
 
 /// The first four bytes.
 const MAGIC: &[u8] = b"GGUF";
