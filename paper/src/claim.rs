@@ -229,6 +229,8 @@ pub struct Claim {
     pub threshold: f64,
     /// Whether the claim puts the effect above the threshold (or below it).
     pub above: bool,
+    /// The smallest difference from the threshold that matters, where a plan says so.
+    pub matters: Option<f64>,
     /// The verdict.
     pub verdict: Verdict,
     /// Data sets whose replacement makes the claim untested; `None` stands for all that the figure uses.
@@ -251,6 +253,7 @@ impl Claim {
             estimate: None,
             threshold: 0.0,
             above: true,
+            matters: None,
             verdict: Verdict::NotTested("no test was given".into()),
             data: None,
         }

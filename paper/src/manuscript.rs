@@ -6,6 +6,7 @@
 
 use crate::cache::write_atomically;
 use crate::checkout;
+use crate::claim::is_without_spread;
 use crate::ledger::{Kind, Ledger, effect, interval, threshold};
 use crate::provenance;
 use crate::read;
@@ -104,9 +105,12 @@ fn reversed(estimate: Estimate) -> Estimate {
     Estimate { value: -estimate.value, low: -estimate.high, high: -estimate.low, ..estimate }
 }
 
-/// The side of zero on which the whole interval lies, if it lies on one.
+/// The side of zero on which the whole interval lies, if it lies on one. What came out the same each time has no side, as it
+/// has no verdict.
 fn side(estimate: Estimate) -> &'static str {
-    if estimate.above(0.0) {
+    if estimate.n > 1 && is_without_spread(estimate) {
+        "neither"
+    } else if estimate.above(0.0) {
         "above"
     } else if estimate.below(0.0) {
         "below"
@@ -194,6 +198,8 @@ mod tests {
         assert_eq!(rise["reversed"]["interval"], "−3.00 to −1.00; claimed > 2");
         assert_eq!([&data(-3.0, -1.0)["side"], &data(0.0, 1.0)["side"]], ["below", "neither"]);
         assert_eq!(data(0.0, 0.0)["reversed"]["effect"], "0.00");
+        let same = data(-0.007_463_000_000_000_093, -0.007_462_999_999_999_916);
+        assert_eq!([&same["side"], &same["verdict"]], ["neither", "undecided"]);
         assert!(claim_data(&Claim::new("x/y", "A", "s"))["side"].is_null());
     }
 

@@ -100,8 +100,10 @@ impl Provenance {
 pub fn short(commit: &str) -> String {
     match commit.strip_suffix("-dirty") {
         Some(commit) => format!("{} with local changes", short(commit)),
-        // A hash, and no sentence.
-        None if commit.len() == 40 => commit.chars().take(12).collect(),
+        // A hash, and no sentence that is as long.
+        None if commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+            commit.chars().take(12).collect()
+        }
         None => commit.to_owned(),
     }
 }
@@ -166,6 +168,15 @@ pub fn now() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hash_is_shortened_and_a_sentence_of_its_length_is_not() {
+        let hash = "0123456789abcdef0123456789abcdef01234567";
+        assert_eq!(short(hash), "0123456789ab");
+        assert_eq!(short(&format!("{hash}-dirty")), "0123456789ab with local changes");
+        let sentence = "43 commits (units in oracle-growth.json)";
+        assert_eq!((sentence.len(), short(sentence).as_str()), (hash.len(), sentence));
+    }
 
     #[test]
     fn a_processor_is_named_with_its_generation() {

@@ -10,7 +10,9 @@ use crate::noise::LabelNoise;
 use crate::race::RaceRow;
 use crate::report::Diagnosis;
 use crate::suspicious::{Suspicious, SuspiciousToken};
-use crate::text::{UNCOUNTED, difference, moment, percent, race_about, trust, uncertainty, verdict};
+use crate::text::{
+    UNCOUNTED, contradicting, difference, moment, percent, race_about, trust, uncertainty, verdict,
+};
 
 /// Shades of suspicion.
 const SHADES: usize = 10;
@@ -66,7 +68,7 @@ fn style() -> String {
          body{{background:var(--background);color:var(--text);font:15px/1.5 system-ui,sans-serif;margin:0}}\
          main{{max-width:860px;margin:0 auto;padding:24px 20px 64px}}h1{{font-size:22px;overflow-wrap:anywhere}}\
          h2{{font-size:17px;margin:36px 0 8px;border-top:1px solid var(--line);padding-top:20px}}\
-         table{{border-collapse:collapse;font-variant-numeric:tabular-nums}}\
+         .scroll{{overflow-x:auto}}table{{border-collapse:collapse;font-variant-numeric:tabular-nums}}\
          td,th{{padding:2px 14px 2px 0;text-align:left;vertical-align:top;font-weight:400}}th{{color:var(--muted)}}\
          td.n,th.n{{text-align:right}}.note{{color:var(--muted)}}.big{{font-size:19px}}svg{{max-width:100%;height:auto}}\
          pre{{background:color-mix(in srgb,var(--line) 45%,transparent);padding:12px;overflow:auto;font-size:13px}}\
@@ -105,7 +107,7 @@ fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     };
     let head: Vec<String> = head.iter().map(|head| (*head).to_owned()).collect();
     format!(
-        "<table>\n{}{}</table>\n",
+        "<div class=\"scroll\" tabindex=\"0\"><table>\n{}{}</table></div>\n",
         line("th", &head),
         rows.iter().map(|row| line("td", row)).collect::<String>()
     )
@@ -200,11 +202,8 @@ fn noise(of: &Diagnosis) -> String {
     if of.noise.is_empty() {
         return String::new();
     }
-    let row = |(class, noise): (&String, &LabelNoise)| {
-        let Estimate { value, low, high, .. } = noise.share;
-        let [value, low, high] = [value, low, high].map(|share| format!("{:.1}", 100.0 * share));
-        vec![class.clone(), format!("{value} % [{low}, {high}]"), trust(noise)]
-    };
+    let row =
+        |(class, noise): (&String, &LabelNoise)| vec![class.clone(), contradicting(noise), trust(noise)];
     let rows: Vec<Vec<String>> = of.noise.iter().map(row).collect();
     format!(
         "<h2>Labels that contradict the model</h2>\n{}<p class=\"note\">Of the tokens that the calibrated model is sure of. \
@@ -246,8 +245,14 @@ fn band_panel(measured: &Measurement) -> Panel {
 
 fn objectives(of: &Diagnosis) -> String {
     let Some(measured) = &of.measured else { return String::new() };
-    let panels = Measure::PREDICTED.map(|measure| objective_panel(measured, measure));
-    let drawing = Drawing::new(panels).columns(1).panel_height(220.0).width(820.0);
+    let panels: Vec<Panel> =
+        Measure::PREDICTED.into_iter().filter_map(|measure| objective_panel(measured, measure)).collect();
+    let drawing = if panels.is_empty() {
+        String::new()
+    } else {
+        let drawing = Drawing::new(panels).columns(1).panel_height(220.0).width(820.0);
+        figure(&drawing, "Objectives", "The gain of each objective's first step beside plain training's")
+    };
     let row = |row: &ObjectiveRow| {
         let gains = row.gains.iter().flat_map(|gain| [percent(gain.relative), verdict(gain).to_owned()]);
         let coarse = format!("{:.1} %", 100.0 * row.unresolved);
@@ -257,10 +262,9 @@ fn objectives(of: &Diagnosis) -> String {
     let left_out: Vec<String> =
         of.left_out.iter().map(|left| format!("{}: {}", left.preset, left.because)).collect();
     format!(
-        "<h2>Which objective</h2>\n{}<p class=\"note\">The gain of a first step, at equal length of the step, beside plain \
+        "<h2>Which objective</h2>\n{drawing}<p class=\"note\">The gain of a first step, at equal length of the step, beside plain \
          training's (0): 95 % intervals by the jackknife over folds of documents. A verdict is of all objectives together \
          (Holm).</p>\n<p>{}:</p>\n{}<details><summary>Not compared</summary>{}</details>\n",
-        figure(&drawing, "Objectives", "The gain of each objective's first step beside plain training's"),
         moment(measured),
         table(
             &["objective", "held-out nll", "", "held-out probability", "", "#left out by the bands"],
@@ -270,19 +274,27 @@ fn objectives(of: &Diagnosis) -> String {
     )
 }
 
-fn objective_panel(measured: &Measurement, measure: Measure) -> Panel {
+/// The gains by one measure; `None` where none is clear.
+fn objective_panel(measured: &Measurement, measure: Measure) -> Option<Panel> {
     let names = measured.objectives.iter().map(|row| row.objective.as_str());
-    let gains = (0..).zip(&measured.objectives);
-    let gains =
-        gains.filter_map(|(place, row)| Some((f64::from(place), row.gains[measure as usize].relative?)));
-    Panel::new(
+    let gains: Vec<(f64, Estimate)> = (0..)
+        .zip(&measured.objectives)
+        .filter_map(|(place, row)| Some((f64::from(place), row.gains[measure as usize].relative?)))
+        .collect();
+    if gains.is_empty() {
+        return None;
+    }
+    let panel = Panel::new(
         &format!("by held-out {}", measure.name()),
         Axis::categories("", names),
         Axis::linear("gain beside plain training").percent(),
+    );
+    Some(
+        panel
+            .with(Series::horizontal(0.0))
+            .with(Series::error_bars(gains.iter().map(|(x, gain)| (*x, gain.low, gain.high))))
+            .with(Series::points(gains.iter().map(|(x, gain)| (*x, gain.value)))),
     )
-    .with(Series::horizontal(0.0))
-    .with(Series::error_bars(gains.clone().map(|(x, gain)| (x, gain.low, gain.high))))
-    .with(Series::points(gains.map(|(x, gain)| (x, gain.value))))
 }
 
 fn race(of: &Diagnosis) -> String {
@@ -364,6 +376,7 @@ mod tests {
         let labels = after("aria-labelledby=\"").into_iter().flat_map(str::split_whitespace);
         let mut used = labels.chain(after("url(#"));
         assert!(used.all(|id| ids.contains(&id)), "{ids:?}\n{page}");
+        assert_eq!(page.matches("<table").count(), page.matches("<div class=\"scroll\"").count());
         assert!(!page.contains("<script") && !page.contains("<d>") && !page.contains("“<b>”"));
         for wanted in [
             "a&lt;script&gt;",
@@ -377,5 +390,21 @@ mod tests {
         ] {
             assert!(page.contains(wanted), "{wanted}");
         }
+    }
+
+    #[test]
+    fn a_panel_without_a_clear_gain_is_left_out() {
+        let mut of = Diagnosis::example();
+        let unclear = |of: &mut Diagnosis, measure: Measure| {
+            for row in &mut of.measured.as_mut().unwrap().objectives {
+                row.gains[measure as usize].relative = None;
+            }
+        };
+        unclear(&mut of, Measure::Nll);
+        let measured = of.measured.as_ref().unwrap();
+        assert!(objective_panel(measured, Measure::Nll).is_none());
+        assert!(objective_panel(measured, Measure::Probability).is_some());
+        unclear(&mut of, Measure::Probability);
+        assert_eq!(page(&of).matches("<svg").count(), 4);
     }
 }

@@ -98,11 +98,20 @@ fn noise(of: &Diagnosis) -> String {
     }
     let mut out = "\nLabels that contradict the model where it is sure\n".to_owned();
     for (class, noise) in &of.noise {
-        let Estimate { value, low, high, .. } = noise.share;
-        let [value, low, high] = [value, low, high].map(|share| 100.0 * share);
-        out += &format!("  {class:<8} {value:.1} % [{low:.1}, {high:.1}]: {}\n", trust(noise));
+        out += &format!("  {class:<8} {}: {}\n", contradicting(noise), trust(noise));
     }
     out + "  an upper bound for wrong labels there: it counts what the model is sure of and mistaken in\n"
+}
+
+/// The share of labels that contradict the model where it is sure, with its interval. Where it is sure of nothing, nothing was
+/// seen of it.
+pub(crate) fn contradicting(noise: &LabelNoise) -> String {
+    if noise.sure == 0 {
+        return "no sure tokens".to_owned();
+    }
+    let Estimate { value, low, high, .. } = noise.share;
+    let [value, low, high] = [value, low, high].map(|share| 100.0 * share);
+    format!("{value:.1} % [{low:.1}, {high:.1}]")
 }
 
 /// How far a noise estimate is trusted.
@@ -311,5 +320,16 @@ mod tests {
         ] {
             assert!(text.contains(wanted), "{wanted}\n{text}");
         }
+    }
+
+    #[test]
+    fn there_is_no_share_of_no_sure_tokens() {
+        let mut of = Diagnosis::example();
+        for noise in of.noise.values_mut() {
+            noise.sure = 0;
+        }
+        let text = summary(&of, &|_| None);
+        assert!(text.contains("all      no sure tokens: not to be trusted"), "{text}");
+        assert!(!text.contains("10.0 % [0.0, 20.0]"), "{text}");
     }
 }

@@ -26,7 +26,7 @@
 //! # What there is
 //! | | |
 //! |---|---|
-//! | [`Axis`] | linear, logarithmic, symmetric-logarithmic or named places; round ticks; percentages |
+//! | [`Axis`] | linear, logarithmic, symmetric-logarithmic or named places; round ticks; percentages, points |
 //! | [`Series`] | line, band, points, error bars, bars, cells of a heat map, tiles, reference lines, notes |
 //! | [`Panel`], [`Drawing`] | panels in rows, lettered A, B, …; one legend, in which series of the same label share one entry |
 //! | [`Colours`] | the colour scale of cells or of text, with its bar |

@@ -203,6 +203,7 @@ pub(crate) fn marker(canvas: &mut Canvas, at: (f64, f64), shape: Shape, size: f6
             canvas.path(&corners(&[(0.0, -1.25), (1.25, 0.0), (0.0, 1.25), (-1.25, 0.0)]), &solid);
         }
         Shape::Triangle => canvas.path(&corners(&[(0.0, -1.2), (1.1, 0.8), (-1.1, 0.8)]), &solid),
+        Shape::TriangleDown => canvas.path(&corners(&[(0.0, 1.2), (1.1, -0.8), (-1.1, -0.8)]), &solid),
     }
 }
 
@@ -282,6 +283,13 @@ mod tests {
         let nan = f64::NAN;
         assert_eq!(line(&[(0.0, 0.0), (1.0, 1.0), (nan, 0.0), (0.5, 0.5)]), "M0 100L100 0M50 50");
         assert_eq!(line(&[(5.0, 0.0), (nan, 0.0)]), "");
+    }
+
+    #[test]
+    fn a_triangle_on_its_tip_points_down() {
+        let mut canvas = Canvas::default();
+        marker(&mut canvas, (0.0, 0.0), Shape::TriangleDown, 10.0, "", &Theme::LIGHT);
+        assert!(canvas.into_body().contains("M0 12L11 -8L-11 -8Z"));
     }
 
     #[test]

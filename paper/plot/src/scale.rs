@@ -9,7 +9,8 @@ pub struct Axis {
     pub(crate) range: Option<(f64, f64)>,
     pub(crate) ticks: Option<Vec<(f64, String)>>,
     pub(crate) quiet: bool,
-    pub(crate) percent: bool,
+    /// What follows tick labels in hundredths.
+    pub(crate) hundredths: Option<&'static str>,
     pub(crate) tight: bool,
 }
 
@@ -29,7 +30,7 @@ impl Axis {
             range: None,
             ticks: None,
             quiet: false,
-            percent: false,
+            hundredths: None,
             tight: false,
         }
     }
@@ -71,7 +72,12 @@ impl Axis {
 
     /// Tick labels as percentages of one.
     pub fn percent(self) -> Self {
-        Self { percent: true, ..self }
+        Self { hundredths: Some(" %"), ..self }
+    }
+
+    /// Tick labels in hundredths without a sign, for differences of percentages.
+    pub fn points(self) -> Self {
+        Self { hundredths: Some(""), ..self }
     }
 
     /// Keeps the ticks but drops all text: for the inner panels of a grid that shares its axes.
@@ -152,11 +158,11 @@ impl Fitted<'_> {
         let by_ratio = !matches!(self.axis.scale, Scale::Linear);
         // Either every tick of a logarithmic axis is a power of ten, or none is.
         let short = values.iter().all(|value| *value == 0.0 || (9e-4..=10_001.0).contains(&value.abs()));
-        let label = |value: f64| match (self.axis.percent, by_ratio) {
-            (true, _) => format!("{} %", plain(value * 100.0, decimals(step * 100.0))),
-            (false, true) if short || value == 0.0 => shortest(value),
-            (false, true) => scientific(value),
-            (false, false) => linear_label(value, step),
+        let label = |value: f64| match (self.axis.hundredths, by_ratio) {
+            (Some(sign), _) => plain(value * 100.0, decimals(step * 100.0)) + sign,
+            (None, true) if short || value == 0.0 => shortest(value),
+            (None, true) => scientific(value),
+            (None, false) => linear_label(value, step),
         };
         values.into_iter().map(|value| (value, label(value))).filter_map(place).collect()
     }
@@ -178,19 +184,14 @@ fn linear_ticks(low: f64, high: f64, wanted: usize) -> Vec<f64> {
     (first..=last).map(|k| k as f64 * step).collect()
 }
 
-/// Powers of ten, thinned; 1-2-5 where there are fewer than two decades.
+/// Powers of ten, thinned; 1-2-5 where there are fewer than three of them.
 fn log_ticks(low: f64, high: f64, wanted: usize) -> Vec<f64> {
-    let (first, last) = ((low - 1e-9).floor() as i32, (high + 1e-9).ceil() as i32);
-    let inside = |value: &f64| (low - 1e-9..=high + 1e-9).contains(&libm::log10(*value));
-    let every = ((f64::from(last - first) / wanted.max(1) as f64).ceil() as i32).max(1);
-    let powers: Vec<f64> = (first..=last)
-        .filter(|k| k.rem_euclid(every) == 0)
-        .map(|k| libm::pow(10.0, f64::from(k)))
-        .filter(inside)
-        .collect();
-    if powers.len() >= 3 {
-        return powers;
+    let (first, last) = ((low - 1e-9).ceil() as i32, (high + 1e-9).floor() as i32);
+    if last - first >= 2 {
+        let every = (f64::from(last - first) / wanted.max(1) as f64).ceil() as usize;
+        return (first..=last).step_by(every).map(|k| libm::pow(10.0, f64::from(k))).collect();
     }
+    let inside = |value: &f64| (low - 1e-9..=high + 1e-9).contains(&libm::log10(*value));
     let fine = |k: i32| [1.0, 2.0, 5.0].map(|digit| digit * libm::pow(10.0, f64::from(k)));
     (first - 1..=last).flat_map(fine).filter(inside).collect()
 }
@@ -291,6 +292,7 @@ mod tests {
         assert_eq!(labels(&Axis::linear(""), &[0.0, 1.0]), ["0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
         assert_eq!(labels(&Axis::linear(""), &[-30.0, 61.0]), ["−20", "0", "20", "40", "60"]);
         assert_eq!(labels(&Axis::linear("").percent(), &[0.0, 0.2]), ["0 %", "5 %", "10 %", "15 %", "20 %"]);
+        assert_eq!(labels(&Axis::linear("").points(), &[-0.1, 0.1]), ["−10", "−5", "0", "5", "10"]);
         assert_eq!(
             labels(&Axis::linear(""), &[0.0, 40_000.0]),
             ["0", "10,000", "20,000", "30,000", "40,000"]
@@ -302,6 +304,13 @@ mod tests {
         assert_eq!(labels(&Axis::log(""), &[1e-3, 1.0]), ["0.001", "0.01", "0.1", "1"]);
         assert_eq!(labels(&Axis::log(""), &[1e-4, 0.1])[0], "10^{−4}");
         assert_eq!(labels(&Axis::log(""), &[1.0, 30.0]), ["1", "2", "5", "10", "20"]);
+        // Five powers of which every second is wanted are not filled with others, wherever they begin.
+        let narrow = |low: f64, high: f64| -> Vec<String> {
+            let axis = Axis::log("");
+            axis.fit([low, high].into_iter()).ticks(3).into_iter().map(|tick| tick.1).collect()
+        };
+        assert_eq!(narrow(1e-7, 1e-3), ["10^{−7}", "10^{−5}", "10^{−3}"]);
+        assert_eq!(narrow(1e-6, 1e-2), ["10^{−6}", "10^{−4}", "10^{−2}"]);
         assert_eq!(labels(&Axis::symlog("", 0.1), &[-1.0, 10.0]).first().map(String::as_str), Some("−1"));
     }
 

@@ -27,7 +27,9 @@ pub enum Shape {
     Diamond,
     /// A triangle.
     Triangle,
-    /// A ring, for the emphasised case of something also drawn solid.
+    /// A triangle on its tip, for what lies below the axis.
+    TriangleDown,
+    /// A ring, for a special case of something also drawn solid.
     Ring,
 }
 

@@ -9,7 +9,7 @@ pub enum Ink {
     Category(usize),
     /// A place in an ordered family of curves, 0 to 1.
     Sequence(f64),
-    /// The text colour: for a curve that is the reference of the others.
+    /// The text colour: for a curve that is the reference of the others, and for marks that need no name.
     Strong,
     /// A quiet grey: for reference lines and context.
     Muted,

@@ -53,14 +53,14 @@ impl Words {
             let (x, y) = (left + piece.column as f64 * ADVANCE, top + HEAD + piece.line as f64 * LINE);
             let wide = piece.cells as f64 * ADVANCE;
             let colour = word.value.map(|value| theme.cell(self.colours.palette, self.colours.at(value)));
+            let ink = colour.as_deref().map_or(theme.muted, |colour| theme.text_on(colour));
             if let Some(colour) = &colour {
                 canvas.rect(x, y, wide, LINE - 1.5, &format!(r#"fill="{colour}""#));
             }
             if word.framed {
-                let frame = format!(r#"fill="none" stroke="{}" stroke-width="1.2""#, theme.text);
+                let frame = format!(r#"fill="none" stroke="{ink}" stroke-width="1.2""#);
                 canvas.rect(x + 0.6, y + 0.6, wide - 1.2, LINE - 2.7, &frame);
             }
-            let ink = colour.as_deref().map_or(theme.muted, |colour| theme.text_on(colour));
             // Hard blanks: SVG would swallow others. Characters of unknown width are fitted into their cells.
             let text = piece.text.replace([' ', '\t'], "\u{a0}");
             let fit = if text.is_ascii() || text.chars().all(|c| c == '\u{a0}' || c.is_ascii()) {
@@ -176,6 +176,17 @@ mod tests {
         let long = wrapped(&words(&["ab", "cdefghij"]), 4);
         let found: Vec<_> = long.iter().map(|p| (p.text.as_str(), p.line)).collect();
         assert_eq!(found, [("ab", 0), ("cd", 0), ("efgh", 1), ("ij", 2)]);
+    }
+
+    #[test]
+    fn frames_stand_out_from_the_strongest_colour() {
+        for (theme, ink) in [(Theme::LIGHT, "#ffffff"), (Theme::DARK, "#101418")] {
+            let word = Word { text: "a".into(), value: Some(1.0), framed: true };
+            let mut canvas = Canvas::default();
+            let block = Words::new("", Colours::highlight("nats", 0.0, 1.0), [word]);
+            block.svg(&mut canvas, (0.0, 0.0), 300.0, "", &theme);
+            assert!(canvas.into_body().contains(&format!(r#"stroke="{ink}""#)), "{}", theme.name);
+        }
     }
 
     proptest! {

@@ -32,8 +32,8 @@ pub(super) static THRESHOLD: Ablation = Ablation {
     source: "A, open question on the threshold",
     caption: "Gain over plain maximum likelihood from training on the share of the tokens with the largest loss within the \
               batch. Adaptive: the share moves from all tokens towards a quarter by the fraction by which the mean loss of \
-              the last steps lies below that of the first. Mean over seeds with Student's 95 % interval, paired. The paper \
-              uses a quarter throughout.",
+              the last steps lies below that of the first. Mean over seeds with Student's 95 % interval, paired, where \
+              there are several; rings: a single seed. The paper uses a quarter throughout.",
     group: "shares",
     rivals: &[
         ("quarter-over-tenth", "a quarter of the tokens is better than a tenth", "loss-10"),
@@ -50,7 +50,8 @@ pub(super) static RANK: Ablation = Ablation {
     caption: "Gain over plain maximum likelihood (rank 32) from masked training with an adapter of rank 32 (masked), with \
               one of rank 4, with one that grows from rank 4 to 32, doubling after each quarter of the run, with a share of \
               tokens that grows linearly from 10 to 75 %, and with rank and share growing together. Mean over seeds with \
-              Student's 95 % interval, paired. The paper leaves the joint curriculum for future work.",
+              Student's 95 % interval, paired, where there are several; rings: a single seed. The paper leaves the \
+              joint curriculum for future work.",
     group: "curricula",
     rivals: &[
         ("large-over-small", "rank 32 is better than rank 4", "rank-4"),
@@ -67,8 +68,8 @@ pub(super) static CURRICULUM: Ablation = Ablation {
     caption: "Gain over plain maximum likelihood from masked training, whose curriculum is automatic: the tokens with the \
               largest loss at each step; from an explicit one, which ranks tokens by the loss of the trained twin and moves \
               linearly from the third quarter from the top to the top quarter: from what the twin has learnt to what it has \
-              not; and from the same reversed. Mean over seeds with Student's 95 % interval, paired. The paper compares its \
-              curriculum with no other.",
+              not; and from the same reversed. Mean over seeds with Student's 95 % interval, paired, where there are \
+              several; rings: a single seed. The paper compares its curriculum with no other.",
     group: "curricula",
     rivals: &[
         ("automatic-over-explicit", "the automatic curriculum is better than the explicit one", "explicit"),

@@ -18,6 +18,8 @@ const GROUPS: [&str; 4] = ["probability", "middle", "weak", "less noise"];
 /// Plain training is what they are compared with.
 const ARMS: [&str; 7] =
     ["minus-p", "minus-p-10", "f-half", "log-one-minus-p", "threshold", "upper-90", "top-10"];
+/// How many of them, from the first, are of the family (1 − p^α)/α.
+const OF_THE_FAMILY: usize = 3;
 /// Data by the share of wrong results, which the abscissa of the last panel is.
 const NOISE: [(&str, f64); 3] = [("words", 0.0), ("words-wrong-10", 0.1), ("words-wrong-30", 0.3)];
 
@@ -34,7 +36,8 @@ impl crate::Figure for Figure {
                       of wrong results, with sampled replies, as in the first panel, and with greedy ones. Answers \
                       are right or not, but for the cipher and the drawings, where hardly any is right: there it is \
                       their likeness to the right ones. Each objective at its own rate; mean over seeds with \
-                      Student's 95 % interval, paired.",
+                      Student's 95 % interval, paired, where there are several. Solid: the family (1 − *p*^{α})/α; \
+                      dashed: others, so that a solid curve below one is seen.",
             ..of_study()
         }
     }
@@ -97,7 +100,10 @@ fn panel(title: &str, across: Axis, rows: &[&SeedMean], place: impl Fn(&str) -> 
             of_arm.filter_map(|row| Some((place(&row.data)?, row.value, row.low, row.high))).collect();
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
         if !points.is_empty() {
-            panel = panel.with_all(curve(points.into_iter(), index, arm));
+            let [band, line, points] = curve(points.into_iter(), index, arm);
+            // The family's curves show through those that lie on them.
+            let line = if index < OF_THE_FAMILY { line } else { line.dashed() };
+            panel = panel.with_all([band, line, points]);
         }
     }
     panel

@@ -34,7 +34,7 @@ impl crate::Figure for Figure {
             source: "B, the likelihood after training",
             caption: "Mean probability of the target tokens, of the documents that were trained on and of held-out ones \
                       (which have no wrong results), before training and after it with each objective at its own rate. \
-                      Mean over seeds with Student's 95 % interval.",
+                      Mean over seeds with Student's 95 % interval where there are several; rings: a single seed.",
             ..of_study()
         }
     }

@@ -40,8 +40,8 @@ impl crate::Figure for Figure {
                       data, by dropout at rate 0.1 on attention alone and on residual connections: before training, and \
                       after plain training, masked training, and masked training with distillation of the other tokens. \
                       Epistemic uncertainty is BALD, as in the paper, which is biased low for few passes, and the \
-                      divergence of two passes' predictions, which is not. Mean over seeds with Student's 95 % interval; \
-                      paired differences are in the table.",
+                      divergence of two passes' predictions, which is not. Mean over seeds with Student's 95 % interval \
+                      where there are several (rings: a single seed); paired differences are in the table.",
             ..of_study()
         }
     }

@@ -36,7 +36,7 @@ impl crate::Figure for Figure {
                       documents, with the largest value of a criterion: by what the model answers, and by the loss on \
                       held-out documents at the temperature at which it is least. The loss that RHO subtracts is that of \
                       the same model trained plainly on as many other documents of the same data. Mean over seeds with \
-                      Student's 95 % interval, paired.",
+                      Student's 95 % interval, paired, where there are several; rings: a single seed.",
             ..of_study()
         }
     }

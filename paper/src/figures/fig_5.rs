@@ -24,7 +24,8 @@ impl crate::Figure for Figure {
             source: "A, figure 5",
             caption: "Gain over plain maximum likelihood, one mark per objective: by what the model answers, by the loss \
                       on held-out documents of the data that are trained on, and by that on other data's, each at the \
-                      temperature at which it is least. Mean over seeds with Student's 95 % interval, paired.",
+                      temperature at which it is least. Mean over seeds with Student's 95 % interval, paired, where \
+                      there are several; rings: a single seed.",
             ..of_study()
         }
     }

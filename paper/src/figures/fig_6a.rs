@@ -12,6 +12,9 @@ use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series, Shape};
 /// The figure.
 pub(super) struct Figure;
 
+/// What has a colour: figure 5's objectives in their order there, then the other criteria.
+const COLOURED: [&str; 6] = ["masked", "distill", "masked-distill", "entropy", "rho", "random"];
+
 /// The paper's objectives, then selection by each criterion.
 fn arms() -> Vec<&'static str> {
     ["masked-distill", "distill"].into_iter().chain(fig_3::ARMS.map(|(arm, ..)| arm)).collect()
@@ -26,7 +29,9 @@ impl crate::Figure for Figure {
             caption: "Gain over plain maximum likelihood in distribution (horizontal: answers, or held-out loss) and out \
                       of it (vertical: held-out loss of other data), one mark per objective, one panel per training \
                       data and measure. Losses are taken at the temperature at which they are least. Up and to the right \
-                      is better. Crosses: Student's 95 % intervals over seeds. Figures 3 and 5 test what is claimed.",
+                      is better. Rings: selection of documents, in the colour of the same selection of tokens (by loss: \
+                      masked). Crosses: Student's 95 % intervals over seeds, where there are several. Figures 3 and 5 \
+                      test what is claimed.",
             ..of_study()
         }
     }
@@ -57,14 +62,14 @@ impl crate::Figure for Figure {
                 };
                 let Some(former) = data.former.first() else { continue };
                 let mut panel: Option<Panel> = None;
-                for (index, arm) in arms().into_iter().enumerate() {
+                for arm in arms() {
                     let away = find(arm, former, Quantity::Fitted);
                     let Some((home, away)) = find(arm, set, of).zip(away) else { continue };
                     panel = Some(
                         panel
                             .unwrap_or_else(|| empty(home, away))
-                            .with_all(cross(home, away, index))
-                            .with(point(home, away, index, arm)),
+                            .with_all(cross(home, away, arm))
+                            .with(point(home, away, arm)),
                     );
                 }
                 panels.extend(panel);
@@ -78,7 +83,7 @@ impl crate::Figure for Figure {
 fn empty(home: &SeedMean, away: &SeedMean) -> Panel {
     let across = format!("gain in distribution: {}", words(home));
     let across = if home.measure == Quantity::Right {
-        Axis::linear(&across).percent()
+        Axis::linear(&format!("{across}, points")).points()
     } else {
         Axis::linear(&format!("{across}, nats per token"))
     };
@@ -88,15 +93,24 @@ fn empty(home: &SeedMean, away: &SeedMean) -> Panel {
         .with(Series::vertical(0.0))
 }
 
-fn point(home: &SeedMean, away: &SeedMean, index: usize, arm: &str) -> Series {
-    let at = (home.gain().value, away.gain().value);
-    Series::points([at]).ink(Ink::Category(index)).shape(Shape::of(index)).label(arm)
+/// An arm's colour and mark.
+fn look(arm: &str) -> (Ink, Shape) {
+    let of_documents = arm.strip_suffix("-documents");
+    let of_tokens = of_documents.map_or(arm, |by| if by == "loss" { "masked" } else { by });
+    let index = COLOURED.iter().position(|known| *known == of_tokens).unwrap_or(COLOURED.len());
+    (Ink::Category(index), if of_documents.is_some() { Shape::Ring } else { Shape::of(index) })
+}
+
+fn point(home: &SeedMean, away: &SeedMean, arm: &str) -> Series {
+    let (ink, shape) = look(arm);
+    Series::points([(home.gain().value, away.gain().value)]).ink(ink).shape(shape).label(arm)
 }
 
 /// The intervals of both gains, through the point.
-fn cross(home: &SeedMean, away: &SeedMean, index: usize) -> [Series; 2] {
+fn cross(home: &SeedMean, away: &SeedMean, arm: &str) -> [Series; 2] {
+    let (ink, _) = look(arm);
     let (home, away) = (home.gain(), away.gain());
     let across = [(home.low, away.value), (home.high, away.value)];
     let up = [(home.value, away.low), (home.value, away.high)];
-    [across, up].map(|ends| Series::line(ends).ink(Ink::Category(index)).stroke(0.8))
+    [across, up].map(|ends| Series::line(ends).ink(ink).stroke(0.8))
 }

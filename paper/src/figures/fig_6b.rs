@@ -45,7 +45,8 @@ impl crate::Figure for Figure {
             caption: "Share of all measures, in and out of distribution, on which an objective does better than plain \
                       maximum likelihood (a tie counts one half), by training data: right answers to the tasks, and the loss, at \
                       the temperature at which it is least, of held-out documents of these data and of others. Mean over seeds with Student's 95 % \
-                      interval. The line at one half marks a draw.",
+                      interval where there are several (rings: a single seed), drawn as far as shares go. The line at one \
+                      half marks a draw.",
             columns: Won::columns(),
             ..of_study()
         }
@@ -81,9 +82,10 @@ impl crate::Figure for Figure {
         let names = distinct(rows.iter().map(|row| row.data.as_str()));
         let all: Vec<Mark<'_>> = rows
             .iter()
-            .map(|row| Mark { category: &row.arm, series: &row.data, estimate: row.estimate() })
+            .map(|row| Mark { category: &row.arm, series: &row.data, estimate: as_share(row.estimate()) })
             .collect();
-        let axis = Axis::linear("share of measures won").range(0.0, 1.0).percent();
+        // Marks at the ends are whole.
+        let axis = Axis::linear("share of measures won").range(-0.02, 1.02).percent();
         let panel = marks("measures won against plain training", axis, &all, &names);
         Ok(Drawing::new([panel.with(Series::horizontal(0.5))]).columns(1).width(1040.0))
     }
@@ -155,6 +157,11 @@ fn row(data: &str, arm: &str, versus: &str, shares: &[Share]) -> Option<Won> {
     let measures = there.iter().map(|(_, measures)| *measures).max()?;
     let (data, arm, versus) = (data.to_owned(), arm.to_owned(), versus.to_owned());
     Some(Won { data, arm, versus, measures, seeds: n, share: value, low, high })
+}
+
+/// With its interval as far as a share goes.
+fn as_share(Estimate { value, low, high, n }: Estimate) -> Estimate {
+    Estimate { value, low: low.max(0.0), high: high.min(1.0), n }
 }
 
 impl Won {

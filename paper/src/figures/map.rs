@@ -22,7 +22,7 @@ impl crate::Figure for Figure {
                       above, wrong labels are any, below, they are nearly right. A place is coloured if the way of \
                       training that was best on eight seeds beats plain training on sixteen others (95 % interval), and \
                       *plain* otherwise. \
-                      Small points and black lines: what the first-order theory predicts to be best, without \
+                      Small points and lines: what the first-order theory predicts to be best, without \
                       training any of them. G–L: the same by the divergence from the true distribution. M, N: gain \
                       over plain training, mean over the whole map, of each way of training everywhere (Q1: the \
                       quarter with the smallest probabilities; +d: rest distilled) and of three rules that choose one \

@@ -5,13 +5,13 @@ use crate::oracle::{Grid, OracleMean, Quantity, Study};
 use crate::table::distinct;
 use crate::{About, Run, Table};
 use anyhow::Result;
-use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series};
+use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series, Shape};
 
 /// The figure.
 pub(super) struct Figure;
 
 const ARMS: [&str; 4] = ["mle", "masked", "masked-distill", "truth"];
-/// Their colours: those of no class.
+/// Their colours: those of no class, of which some are so near to each other that marks tell them apart.
 const INKS: [Ink; 4] = [Ink::Strong, Ink::Category(5), Ink::Category(6), Ink::Muted];
 /// Classes of tokens, and all of them.
 const GROUPS: [&str; 9] =
@@ -90,8 +90,10 @@ impl crate::Figure for Figure {
         for from in &from {
             let title = format!("from capability {from}");
             let mut panel = Panel::new(&title, Axis::linear("steps"), Axis::linear("KL, nats"));
-            for (arm, ink) in ARMS.iter().zip(INKS) {
-                panel = drawn(panel, &curve(Quantity::Kl, *from, arm, "all"), ink, Some(arm));
+            for (index, (arm, ink)) in ARMS.iter().zip(INKS).enumerate() {
+                let points = curve(Quantity::Kl, *from, arm, "all");
+                let marks = Series::points(points.iter().map(|(x, y, _, _)| (*x, *y))).ink(ink);
+                panel = drawn(panel, &points, ink, Some(arm)).with(marks.shape(Shape::of(index)).label(arm));
             }
             panels.push(panel);
         }

@@ -62,7 +62,7 @@ impl crate::Figure for Figure {
                 .map(|row| row.value)
         };
         let panel = |data: &str, rate: Rate, title: &str| {
-            let y = Axis::linear("right answers over −log *p*").percent();
+            let y = Axis::linear("right answers over −log *p*, points").points();
             let mut panel =
                 Panel::new(title, Axis::linear("mean probability of the answers").range(0.0, 1.0), y)
                     .with(Series::horizontal(0.0));

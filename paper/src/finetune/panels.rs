@@ -45,7 +45,7 @@ pub fn of_study() -> About {
 pub fn gain_axis(of: Quantity) -> Axis {
     match of {
         Quantity::Right | Quantity::Likeness | Quantity::Accuracy | Quantity::Probability => {
-            Axis::linear("gain").percent()
+            Axis::linear("gain, points").points()
         }
         _ => Axis::linear("gain, nats per token"),
     }

@@ -2,6 +2,7 @@
 
 use super::claim::{Declared, Side};
 use super::contrast::Difference;
+use super::outcomes::rounded;
 use crate::claim::Evidence;
 use crate::{Claim, Estimate, Verdict, row};
 use anyhow::Result;
@@ -101,18 +102,34 @@ impl Decided {
         };
         let test = format!(
             "{}; mean over seeds of the paired difference, Student's two-sided test, {corrected}{}; practically equal: two \
-             one-sided tests (5 %) within ± {}; the interval is Student's at 95 %, uncorrected",
+             one-sided tests (5 %) within {}; the interval is Student's at 95 %, uncorrected",
             described(claim),
             self.deciding_p().map_or_else(String::new, |p| format!(" (p = {p:.2e})")),
-            claim.matters,
+            margin(claim),
         );
-        Claim::new(&format!("{figure}/{}", claim.id), &claim.source, &claim.statement).by(evidence).decided(
+        let id = format!("{figure}/{}", claim.id);
+        let tested = Claim::new(&id, &claim.source, &claim.statement).by(evidence).decided(
             self.verdict(claim),
             self.estimate(),
             claim.expected == Side::Above,
             &test,
-        )
+        );
+        Claim { matters: Some(claim.matters), ..tested }
     }
+}
+
+/// Measures that are shares, whose differences are read as points.
+const SHARES: [&str; 2] = ["right", "likeness"];
+
+/// What matters, in the measure's own unit and as it is read: `± 0.02 (2 points)`.
+fn margin(claim: &Declared) -> String {
+    let measure = claim.of.get("of").and_then(toml::Value::as_str);
+    let points = if measure.is_some_and(|name| SHARES.contains(&name)) {
+        format!(" ({} points)", rounded(100.0 * claim.matters, 3))
+    } else {
+        String::new()
+    };
+    format!("± {}{points}", claim.matters)
 }
 
 /// What some keys of a term are called.
@@ -201,6 +218,16 @@ mod tests {
             "{}",
             claim.test
         );
-        assert!(claim.test.contains("12 primary claims") && claim.test.contains("± 0.05"), "{}", claim.test);
+        assert!(claim.test.contains("12 primary claims"), "{}", claim.test);
+        assert!(claim.test.contains("within ± 0.05; "), "{}", claim.test);
+    }
+
+    /// As the effect is shown beside it.
+    #[test]
+    fn what_matters_of_a_share_is_in_points_too() {
+        let plan = Plan::load().unwrap();
+        let margin = |id| margin(Declared::of(&plan.claims, id).unwrap());
+        assert_eq!(margin("strong-and-noisy-minus-p"), "± 0.02 (2 points)");
+        assert_eq!(margin("masked-lowers-kl"), "± 0.02");
     }
 }

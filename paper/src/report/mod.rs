@@ -55,7 +55,8 @@ struct Site<'a> {
     disagreements: Vec<String>,
     has_viewer: bool,
     has_manuscript: bool,
-    figures_by_paper: [usize; 2],
+    /// Of paper A, of B, of both, and ours.
+    figures_by_paper: [usize; 4],
 }
 
 /// A question with its answers.
@@ -151,8 +152,10 @@ struct ClaimText<'a> {
     /// What the interval is over; `n` is empty where it is one thing, `counted` where no table says what it counts.
     n: String,
     counted: &'static str,
-    /// Effect, interval and the claimed side; empty where nothing was tested.
+    /// Effect, interval, the claimed side, and what would not matter; empty where nothing was tested.
     drawing: String,
+    /// The smallest difference that matters, where a plan says so.
+    matters: Option<f64>,
     /// What it means is the badge's detail.
     verdict: Badge,
     recorded: Badge,
@@ -190,8 +193,7 @@ fn fill(made: &[Made], recorded: &Recorded, manuscript: Option<&[u8]>, folder: &
     let site = Site {
         has_viewer: viewer.is_some(),
         has_manuscript: manuscript.is_some(),
-        figures_by_paper: ["A", "B"]
-            .map(|paper| made.iter().filter(|made| made.about.source.starts_with(paper)).count()),
+        figures_by_paper: by_paper(&made.iter().map(|made| made.about.source).collect::<Vec<_>>()),
         profile: each(made, |from| from.profile.clone()),
         origin: Origin::of(made),
         date: each(made, |from| from.date.chars().take_while(|c| *c != 'T').collect()),
@@ -231,6 +233,11 @@ fn fill(made: &[Made], recorded: &Recorded, manuscript: Option<&[u8]>, folder: &
         engine::write(made, folder)?;
     }
     Ok(())
+}
+
+/// How many figures are of paper A, of B, of both, and ours, by what their sources begin with: `A, figure 3`, `A and B, …`.
+fn by_paper(sources: &[&str]) -> [usize; 4] {
+    ["A,", "B,", "A ", OURS].map(|of| sources.iter().filter(|source| source.starts_with(of)).count())
 }
 
 /// The distinct values of something in the figures' provenances, in alphabetical order.
@@ -367,6 +374,7 @@ fn claim_text<'a>(claim: &'a Claim, made: &Made, ledger: &Ledger<'_>, recorded: 
         n: claim.estimate.filter(|e| e.n > 1).map_or_else(String::new, |e| e.n.to_string()),
         counted: counted::what(claim, &made.table).unwrap_or_default(),
         drawing: interval::svg(claim),
+        matters: claim.matters,
         verdict,
         recorded,
     }
@@ -412,6 +420,36 @@ mod tests {
             assert!(why(&corrected).contains("outside the interval") && why(&corrected).contains("Holm"));
         }
         assert!(why(&claim().above(0.0, estimate(0.5, 0.5), "t")).contains("the same each time"));
+    }
+
+    #[test]
+    fn a_figure_of_both_papers_is_of_neither_alone() {
+        let both = ["A and B, their central claims", "A (hard tokens) and B (noise) in one map; ours"];
+        assert_eq!(by_paper(&["A, figure 3", "B, theory", both[0], both[1], "ours: x"]), [1, 1, 2, 1]);
+        let all = figures::registry();
+        let sources: Vec<&str> = all.iter().map(|entry| entry.figure.about().source).collect();
+        assert_eq!(by_paper(&sources).iter().sum::<usize>(), sources.len());
+    }
+
+    #[test]
+    fn a_page_names_its_claims_and_draws_what_would_not_matter() -> Result<()> {
+        let parent = tempfile::tempdir()?;
+        let folder = parent.path().join("report");
+        let recorded = Recorded::load()?;
+        let made = recorded.figures(&[figures::named("study")?])?;
+        let index = fs::read_to_string(write(&made, &recorded, &folder)?)?;
+        assert!(index.contains("grey: too small to matter"));
+        let page = fs::read_to_string(folder.join("study.html"))?;
+        for claim in &made[0].claims {
+            let named = format!(r#"<code class="muted">{}</code>"#, name(claim));
+            assert!(page.contains(&named), "{named}");
+        }
+        let drawn = |class: &str| page.matches(&format!(r#"class="{class}""#)).count();
+        assert!(drawn("interval") > 0);
+        assert_eq!(drawn("margin"), drawn("interval"));
+        // Ten columns are too many for paper.
+        assert!(page.contains("the CSV has them"));
+        Ok(())
     }
 
     #[test]

@@ -41,6 +41,19 @@ struct Span {
     title: String,
 }
 
+/// What a figure has in the place of a quantity: in the oracle language no estimate of it, but the truth.
+const IN_PLACE: [(&str, Quantity, &str); 3] = [
+    ("oracle-tokens", Quantity::Epistemic, "KL to the truth"),
+    ("oracle-tokens", Quantity::Aleatoric, "true entropy"),
+    ("oracle-tokens", Quantity::Total, "true entropy + KL"),
+];
+
+/// What a quantity of a figure is called.
+fn called(figure: &str, quantity: Quantity) -> &'static str {
+    let in_place = IN_PLACE.iter().find(|(of, replaced, _)| *of == figure && *replaced == quantity);
+    in_place.map_or(quantity.name(), |found| found.2)
+}
+
 /// Names of the buttons, in the order of their keys.
 const QUANTITIES: [&str; 6] = ["epistemic", "aleatoric", "total", "loss", "entropy", "selected"];
 
@@ -56,7 +69,7 @@ impl Viewer {
                 let slug = slug(made.about.id, &conversation.name);
                 let Some(span) = Shown::of(made, conversation, &slug) else { continue };
                 shown.push(span);
-                data.push(conversation_data(conversation, &slug, &scales)?);
+                data.push(conversation_data(made.about.id, conversation, &slug, &scales)?);
             }
         }
         if shown.is_empty() {
@@ -83,7 +96,7 @@ impl Shown {
             text: visible(&row.text),
             response: row.response,
             at: row.loss_nats.map(|loss| format!("{:.3}", (loss / high).clamp(0.0, 1.0))),
-            title: title(row),
+            title: title(made.about.id, row),
         };
         Some(Self {
             slug: slug.into(),
@@ -104,19 +117,21 @@ fn visible(text: &str) -> String {
 }
 
 /// A token's numbers in one line, for those without script.
-fn title(row: &TokenRow) -> String {
+fn title(figure: &str, row: &TokenRow) -> String {
     let mut title = String::new();
     for quantity in Quantity::ALL {
         if let Some(value) = row.value(quantity) {
             // Writing to a string cannot fail.
-            let _ = write!(title, "{} {value:.3} · ", quantity.name());
+            let _ = write!(title, "{} {value:.3} · ", called(figure, quantity));
         }
     }
     title.trim_end_matches(" · ").to_owned()
 }
 
-/// What the script reads: the scales, and per step and token the numbers that change with the step.
-fn conversation_data(conversation: &Conversation, slug: &str, scales: &[f64]) -> Result<Value> {
+/// What the script reads: what the quantities are called, the scales, and per step and token the numbers that change with the
+/// step.
+fn conversation_data(figure: &str, conversation: &Conversation, slug: &str, scales: &[f64]) -> Result<Value> {
+    let names = Quantity::ALL.map(|quantity| called(figure, quantity));
     let scales: Vec<Value> = scales.iter().map(|high| short(Some(*high))).collect();
     let token = |row: &TokenRow| -> Result<Value> {
         let mut numbers: Vec<Value> =
@@ -132,7 +147,7 @@ fn conversation_data(conversation: &Conversation, slug: &str, scales: &[f64]) ->
         Ok(json!({ "step": step, "tokens": rows.iter().map(token).collect::<Result<Vec<_>>>()? }))
     };
     let steps = conversation.steps.iter().map(step).collect::<Result<Vec<_>>>()?;
-    Ok(json!({ "slug": slug, "scales": scales, "steps": steps }))
+    Ok(json!({ "slug": slug, "names": names, "scales": scales, "steps": steps }))
 }
 
 /// A number with four significant digits: more than anyone reads, and a quarter of the bytes.
@@ -152,6 +167,7 @@ fn slug(figure: &str, name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recorded::Recorded;
     use crate::{engine, figures};
 
     #[test]
@@ -163,6 +179,21 @@ mod tests {
         let data: Value = serde_json::from_str(&viewer.data)?;
         assert_eq!(data[0]["steps"][0]["tokens"][8][8][0][0], "</script>");
         assert_eq!(data.as_array().map(Vec::len), Some(viewer.shown.len()));
+        Ok(())
+    }
+
+    /// Of one is an estimate by dropout, of the other the truth.
+    #[test]
+    fn a_quantity_is_called_what_the_figure_has_in_its_place() -> Result<()> {
+        let entries = [figures::named("a-4-tokens")?, figures::named("oracle-tokens")?];
+        let viewer = Viewer::of(&Recorded::load()?.figures(&entries)?)?.expect("a viewer");
+        let data: Value = serde_json::from_str(&viewer.data)?;
+        for (figure, name) in [("a-4-tokens", "epistemic"), ("oracle-tokens", "KL to the truth")] {
+            let at = viewer.shown.iter().position(|shown| shown.figure == figure).expect("a conversation");
+            assert_eq!(data[at]["names"][0], name);
+            let token = viewer.shown[at].tokens.iter().find(|token| token.response).expect("a token");
+            assert!(token.title.starts_with(&format!("{name} ")), "{}", token.title);
+        }
         Ok(())
     }
 

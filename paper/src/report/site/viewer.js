@@ -17,6 +17,8 @@ const number = (value) => (value === null ? "–" : value !== 0 && Math.abs(valu
 const section = () => $(state.conversation.slug);
 const tokens = () => [...section().querySelectorAll(".t")];
 const current = () => tokens().find((element) => element.dataset.at === String(state.token));
+// What a figure calls a quantity.
+const called = (quantity) => state.conversation.names[quantities.indexOf(quantity)] ?? quantity;
 const values = (position) => state.conversation.steps[state.step].tokens[position];
 const measured = (quantity) => {
   const at = quantities.indexOf(quantity);
@@ -39,7 +41,11 @@ function show() {
   }
   (current() || tokens()[0]).tabIndex = 0;
   $("conversation").value = conversation.slug;
-  radios.forEach((radio) => { radio.checked = radio.value === quantity; radio.disabled = !measured(radio.value); });
+  radios.forEach((radio) => {
+    radio.checked = radio.value === quantity;
+    radio.disabled = !measured(radio.value);
+    radio.nextElementSibling.firstChild.data = `${called(radio.value)} `;
+  });
   $("step").max = conversation.steps.length - 1;
   $("step").value = step;
   $("step").setAttribute("aria-valuetext", `step ${conversation.steps[step].step}`);
@@ -76,7 +82,7 @@ function explain(element) {
   const escape = (text) => text.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
   const text = (of) => escape(of.replaceAll("\n", "↵"));
   const own = element.textContent.replaceAll("↵\n", "\n");
-  const rows = quantities.slice(0, 5).filter(measured).map((name) => row(name, `${number(token[quantities.indexOf(name)])} nats`, name === state.quantity));
+  const rows = quantities.slice(0, 5).filter(measured).map((name) => row(called(name), `${number(token[quantities.indexOf(name)])} nats`, name === state.quantity));
   if (token[5] !== null) rows.push(row("selected", token[5] ? "yes" : "no", state.quantity === "selected"));
   rows.push(row("probability", number(token[PROBABILITY])));
   if (token[CLASS]) rows.push(row("kind", escape(token[CLASS])));
