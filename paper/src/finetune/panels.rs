@@ -25,8 +25,8 @@ pub fn of_study() -> About {
             "Fitted losses recorded until 29 November 2026 were taken from a parabola and are off by up to 0.07 nats; \
              the study's on arithmetic word problems are being computed again (docs/plans/study.md, departures).",
             "Tables of 24 November 2026 are of runs at the plan's first guess of the learning rate, 3e-4; tuning then \
-             chose 1e-3. In those of 26 November the rates of `minus-p-10`, `log-one-minus-p`, `top-10` and `rho`, and \
-             some of those on the cipher, are first guesses.",
+             chose 1e-3. In those of 26 November the rates of minus-p-10, log-one-minus-p, top-10 and rho, and some of \
+             those on the cipher, are first guesses.",
             "One model of 135 million parameters that was tuned to instructions before, read from 4-bit weights; the \
              papers fine-tune base models of 1 to 14 billion.",
             "Each seed trains on at most 1,024 documents (GSM8K 736, conversations 104), the papers on 7,500 to \
