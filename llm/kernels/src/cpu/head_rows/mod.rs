@@ -47,7 +47,7 @@ fn statistics_of<S: Simd, N: Number>(
             let (rounded, exact) = (capped(rounded, cap), capped(exact, cap));
             let sums = sums(simd, row, cap);
             let mut stats = with_exact_label(sums, rounded, exact);
-            let is_largest = rounded >= sums.max;
+            let is_largest = stats.greedy;
             stats.greedy = is_largest && !any_as_large(simd, &row[..label], row[label].widen());
             if is_tempered {
                 let sums_of = tempered(simd, row, cap, sums.max);
@@ -83,14 +83,15 @@ fn with_exact_label(sums: Sums, rounded: f32, exact: f32) -> RowStats {
         sum = (sum - before.exp()).max(0.0) + after.exp();
         weighted += after.exp() * after - before.exp() * before;
     }
+    let greedy = rounded >= sums.max;
     RowStats {
         loss: sum.ln() - after,
         entropy: sum.ln() - weighted / sum,
         top_entropy: f64::NAN,
         log_sum_exp: max + sum.ln(),
-        greedy: false,
+        greedy,
         // The most probable token's logit is the maximum, whose distance from itself is 0.
-        best: if rounded >= sums.max { after - sum.ln() } else { -sum.ln() },
+        best: if greedy { after - sum.ln() } else { -sum.ln() },
         divergence: None,
         tempered: None,
         mass: None,
