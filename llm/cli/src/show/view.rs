@@ -4,6 +4,7 @@ use clap::ValueEnum;
 
 use super::paint::{Depth, Paint, styled};
 use tokensieve_documents::estimates::{DocumentRecord, TokenRecord};
+use tokensieve_objective::Band;
 
 /// The measure by which tokens are coloured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -48,9 +49,9 @@ impl<'a> View<'a> {
             values
         };
         let losses = sorted(By::Loss);
-        // As many as an objective with `keep = "top …%"` selects: it rounds the number of those that it leaves out.
-        let left_out = (losses.len() as f64 * (100.0 - keep) / 100.0).round() as usize;
-        let threshold = losses.get(left_out).copied().unwrap_or(f32::INFINITY);
+        // As many as an objective with `keep = "top …%"` selects.
+        let selected = Band { low: (100.0 - keep) / 100.0, high: 1.0 }.ranks(losses.len());
+        let threshold = losses.get(selected.start).copied().unwrap_or(f32::INFINITY);
         let darkest = match by {
             By::Selected => 1.0,
             by => {
