@@ -27,7 +27,7 @@ OBJECTIVES: dict[str, object] = {
     "truncated-kd": {"preset": "truncated-kd", "top_k": 5},
     "rho": "rho",
     "iw-sft": "iw-sft",
-    "asft": "asft",
+    "asft": {"preset": "asft", "against": "reference"},
     "divergence": {
         "against": "reference",
         "otherwise": "distill(reference)",

@@ -192,7 +192,7 @@ impl Reading<'_> {
             document.weights.truncate(max);
             cut += 1;
         }
-        documents.retain(|document| document.response_tokens() > 0);
+        Document::keep_trained(&mut documents);
         if documents.is_empty() {
             return Err(format!("truncation to {max} tokens leaves nothing of the response"));
         }

@@ -35,7 +35,7 @@ use tokensieve_model::text::{Conversation, FIELDS, Message, Scores, Span, Weight
 /// - `system`: text of a system message before the others, in formats that use the chat template;
 /// - `tools`: a list of JSON schemas, or that list as JSON text, passed to the chat template.
 ///
-/// The [`FIELDS`] of a message are passed to the chat template as well; a message with `tool_calls` needs no text.
+/// All other keys of a message are passed to the chat template as well; a message with `tool_calls` needs no text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// `OpenAI`'s `messages`.
@@ -86,22 +86,12 @@ const OLD_CALL: &str = "function_call";
 
 /// Whether any format reads this key of an object within a row: a message, a part of its content, a span.
 pub(super) fn reads_nested_key(key: &str) -> bool {
-    const KEYS: [&str; 12] = [
-        "role",
-        "from",
-        "content",
-        "value",
-        "type",
-        "text",
-        "weight",
-        "weights",
-        "spans",
-        "start",
-        "end",
-        "token_scores",
-    ];
-    KEYS.contains(&key) || FIELDS.contains(&key) || key == OLD_CALL
+    const KEYS: [&str; 4] = ["type", "text", "start", "end"];
+    [&OWN[..], &KEYS, &FIELDS, &[OLD_CALL]].concat().contains(&key)
 }
+
+/// The keys of a message that are not passed to the chat template under their own names.
+const OWN: [&str; 8] = ["role", "from", "content", "value", "weight", "weights", "spans", "token_scores"];
 
 /// Whether the value of this key is passed to the chat template unchanged.
 pub(super) fn is_passed_to_template(key: &str) -> bool {
@@ -280,28 +270,29 @@ fn tools(row: &Map<String, Value>) -> Result<Vec<Value>, String> {
     found.ok_or_else(|| "`tools` must be a list of functions, or such a list as JSON text".to_owned())
 }
 
-/// The [`FIELDS`] of a message. Null and empty values, which tables have in every row, count as missing.
+/// The fields of a message for the chat template. Null and empty values, which tables have in every row, count as missing.
 fn fields(turn: &Map<String, Value>) -> Result<Map<String, Value>, String> {
     if turn.get(OLD_CALL).is_some_and(|call| !call.is_null()) {
         return Err(format!("`{OLD_CALL}` is not supported; write the call as `tool_calls`"));
     }
-    let mut fields = Map::new();
-    for key in FIELDS {
-        match (key, turn.get(key)) {
-            (_, None | Some(Value::Null)) => {}
-            ("tool_calls", Some(Value::Array(calls))) if calls.is_empty() => {}
-            ("tool_calls", Some(Value::Array(calls))) if calls.iter().all(Value::is_object) => {
-                fields.insert(key.to_owned(), Value::Array(calls.clone()));
-            }
-            ("tool_calls", Some(_)) => return Err("`tool_calls` must be a list of objects".to_owned()),
-            (_, Some(Value::String(text))) if text.is_empty() => {}
-            (_, Some(Value::String(text))) => {
-                fields.insert(key.to_owned(), Value::String(text.clone()));
-            }
-            _ => return Err(format!("`{key}` must be a string")),
+    let is_empty = |value: &Value| match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        _ => false,
+    };
+    let given = |(key, value): &(&String, &Value)| !OWN.contains(&key.as_str()) && !is_empty(value);
+    let field = |(key, value): (&String, &Value)| match (key.as_str(), value) {
+        ("tool_calls", Value::Array(calls)) if calls.iter().all(Value::is_object) => {
+            Ok((key.clone(), value.clone()))
         }
-    }
-    Ok(fields)
+        ("tool_calls", _) => Err("`tool_calls` must be a list of objects".to_owned()),
+        (known, value) if FIELDS.contains(&known) && !value.is_string() => {
+            Err(format!("`{key}` must be a string"))
+        }
+        _ => Ok((key.clone(), value.clone())),
+    };
+    turn.iter().filter(given).map(field).collect()
 }
 
 /// A list of messages, with the keys and roles of any format.

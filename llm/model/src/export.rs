@@ -8,7 +8,7 @@ use tch::{Kind, Tensor};
 
 use tokensieve_base::files::write_atomically;
 
-use crate::text::{BuiltTokenizer, Tokenizer, TokenizerSource};
+use crate::text::{self, BuiltTokenizer, Tokenizer, TokenizerSource};
 use crate::weights::safetensors::{INDEX, OTHERS_TOKENIZER, TEXT_FILES, WHOLE};
 use crate::weights::save::{Planned, save_lazily};
 use crate::weights::{Checkpoint, new_folder};
@@ -131,11 +131,11 @@ fn copy_or_write_config(checkpoint: &Checkpoint, folder: &Path, kind: Kind) -> R
                 let to = folder.join(name);
                 fs::copy(source.join(name), &to).map_err(Error::io(&to))?;
             }
-            // A template of one's own may end turns with another token than the model's.
+            // A template of one's own may end turns with another token than the model's, and writes all conversations.
             if checkpoint.template().is_some() {
                 end_with(checkpoint, &folder.join(GENERATION))
             } else {
-                Ok(())
+                copy_further_templates(&source, folder)
             }
         }
         TokenizerSource::Built(text) => {
@@ -149,6 +149,15 @@ fn copy_or_write_config(checkpoint: &Checkpoint, folder: &Path, kind: Kind) -> R
             write_tokenizer(&text, folder, checkpoint.config().max_positions)
         }
     }
+}
+
+fn copy_further_templates(source: &Path, folder: &Path) -> Result<()> {
+    for path in text::further(source)? {
+        let to = folder.join(&path);
+        let made = fs::create_dir_all(to.parent().unwrap_or(folder));
+        made.and_then(|()| fs::copy(source.join(&path), &to)).map_err(Error::io(&to))?;
+    }
+    Ok(())
 }
 
 /// Adds to a `generation_config.json` the tokens at which replies end here, so that they end in other programs, too.
@@ -269,7 +278,13 @@ mod tests {
         for name in ["config.json", WHOLE] {
             fs::copy(fixture.join(name), source.path().join(name)).unwrap();
         }
-        let templates = ["chat_template.json", "chat_template.jinja"];
+        let templates = [
+            "chat_template.json",
+            "chat_template.jinja",
+            "additional_chat_templates/tool_use.jinja",
+            "additional_chat_templates/rag.jinja",
+        ];
+        fs::create_dir(source.path().join("additional_chat_templates")).unwrap();
         for name in templates {
             fs::write(source.path().join(name), name).unwrap();
         }
@@ -279,6 +294,22 @@ mod tests {
         for name in templates {
             assert_eq!(fs::read_to_string(folder.path().join(name)).unwrap(), name);
         }
+    }
+
+    #[test]
+    fn beside_a_template_of_ones_own_no_other_one_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let [source, to] = ["source", "to"].map(|name| folder.path().join(name));
+        let plain = Some("plain".parse().unwrap());
+        let kind = Kind::BFloat16;
+        let checkpoint = Checkpoint::open(DEFAULT).unwrap();
+        export(&checkpoint, &source, kind, |name| checkpoint.tensor(name, kind)).unwrap();
+        let tool_use = source.join("additional_chat_templates/tool_use.jinja");
+        fs::create_dir(tool_use.parent().unwrap()).unwrap();
+        fs::write(tool_use, "of the model").unwrap();
+        let checkpoint = Checkpoint::open_with(source.to_str().unwrap(), plain).unwrap();
+        export(&checkpoint, &to, kind, |name| checkpoint.tensor(name, kind)).unwrap();
+        assert!(to.join("chat_template.jinja").is_file() && !to.join("additional_chat_templates").exists());
     }
 
     #[test]

@@ -124,10 +124,10 @@ pub fn write(parent: &Path, name: &str, fill: impl FnOnce(&Path) -> Result<()>) 
     Ok(folder)
 }
 
-/// Flushes every file of a folder and the folder itself.
+/// Flushes every file of a folder and its folders, and the folder itself.
 fn flush(folder: &Path) -> Result<()> {
     for (_, path) in entries(folder)? {
-        files::sync(&path)?;
+        if path.is_dir() { flush(&path)? } else { files::sync(&path)? }
     }
     Ok(files::sync(folder)?)
 }

@@ -4,9 +4,9 @@ use serde_json::json;
 use tokensieve_base::files::{make_folder, write_atomically};
 use tokensieve_base::status;
 use tokensieve_documents::{DataSet, DataSource, Skipped};
-use tokensieve_model::Result;
 use tokensieve_model::text::Tokenizer;
 use tokensieve_model::weights::Checkpoint;
+use tokensieve_model::{Document, Result};
 
 use crate::config::Config;
 
@@ -55,6 +55,27 @@ pub(crate) fn read(
         status!("{name}: {} documents cut at the end", set.truncated);
     }
     Ok(set)
+}
+
+/// Why no reply of a data set ends where the model could learn to stop; `None` if one does.
+pub(crate) fn never_ends(set: &DataSet, tokenizer: &Tokenizer) -> Option<String> {
+    let ends = |document: &Document| {
+        let mut tokens = document.tokens.iter().zip(&document.weights);
+        tokens.any(|(token, weight)| *weight != 0.0 && tokenizer.eos().contains(token))
+    };
+    if set.documents.iter().any(ends) {
+        return None;
+    }
+    let names = tokenizer.eos().iter().filter_map(|token| tokenizer.inner().id_to_token(*token));
+    let names = names.collect::<Vec<_>>().join(" or ");
+    let is_cut = |document: &Document| set.cut_rows.binary_search(&document.row).is_ok();
+    Some(if names.is_empty() {
+        "the tokenizer names no end-of-text token".to_owned()
+    } else if set.documents.iter().all(is_cut) {
+        format!("all documents are cut before {names} (data.max_length, data.truncate)")
+    } else {
+        format!("the chat template does not write {names} after an answer, or the rows give it the weight 0")
+    })
 }
 
 /// Writes which rows were left out, if any were.

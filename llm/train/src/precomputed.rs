@@ -9,7 +9,7 @@ use tokensieve_objective::Variable;
 use crate::config::Config;
 use crate::reads::Reads;
 use tokensieve_documents::DataSet;
-use tokensieve_documents::estimates::{DocumentRecord, Reader};
+use tokensieve_documents::estimates::{DocumentRecord, PosteriorSettings, Reader};
 use tokensieve_model::{Document, Error, Precomputed, Result};
 
 /// Attaches the configuration's estimates to the documents, and checks that each document has what the objective reads.
@@ -20,16 +20,18 @@ pub(super) fn complete(config: &Config, set: &mut DataSet, model: &str) -> Resul
         .map(|path| attach(path, &mut set.documents, model, config.model.precision.nf4))
         .transpose()?;
     if let Some(path) = estimates {
-        // Full fine-tuning has no base model to compute it with.
-        let of_base = config.lora.is_none() && Reads::of(&config.objective).base_loss;
+        let bald = config.objective.reads(Variable::Bald);
+        // Full fine-tuning has no base model to compute it with; otherwise a file that does not serve for it may serve for
+        // `bald`.
+        let of_base = Reads::of(&config.objective).base_loss && (config.lora.is_none() || !bald);
         let lacks = |precomputed: &Precomputed| {
-            if config.objective.reads(Variable::Bald) && precomputed.bald.is_none() {
+            if bald && precomputed.bald.is_none() {
                 Some(
                     "no `bald`, which the objective reads: `tokensieve uncertainty` writes it with --passes of 2 or more",
                 )
             } else if of_base && precomputed.base_loss.is_none() {
                 Some(
-                    "no `base_loss`, which the objective reads: the file must be of the model that is trained, in four bits if that is, without an adapter",
+                    "no `base_loss`, which the objective reads: the file must be of the model that is trained, in four bits if that is, and written without --adapter and --adapters",
                 )
             } else {
                 None
@@ -63,7 +65,9 @@ fn attach(path: &Path, documents: &mut [Document], model: &str, nf4: bool) -> Re
     let mut lines = Reader::open(path)?;
     let header = lines.header();
     let alike = header.model_sha256 == model && header.precision.starts_with("nf4") == nf4;
-    let of_base = alike && header.adapter.is_none();
+    let has_adapter =
+        header.adapter.is_some() || matches!(header.posterior, PosteriorSettings::Adapters { .. });
+    let of_base = alike && !has_adapter;
     // A conversation may be several documents of one row.
     let mut by_row = HashMap::<usize, Vec<DocumentRecord>>::new();
     while let Some(record) = lines.next_document()? {
@@ -112,7 +116,7 @@ fn estimates(record: &DocumentRecord, document: &Document) -> Option<Precomputed
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokensieve_documents::estimates::TokenRecord;
+    use tokensieve_documents::estimates::{HashedPath, Header, TokenRecord, Writer};
 
     fn record() -> DocumentRecord {
         let prompt = |id| TokenRecord { id, ..TokenRecord::default() };
@@ -129,6 +133,55 @@ mod tests {
     fn document(tokens: &[u32], weights: &[f32]) -> Document {
         let (tokens, weights) = (tokens.to_vec(), weights.to_vec());
         Document { row: 0, index_in_row: 0, tokens, weights, precomputed: Precomputed::default() }
+    }
+
+    #[test]
+    fn the_base_loss_is_of_the_model_without_adapters() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("u.jsonl");
+        let hashed = || HashedPath { path: "a".to_owned(), sha256: "0".to_owned() };
+        let complete = |objective: &str, set: &[&str], adapter, posterior| {
+            let _ = std::fs::remove_file(&path);
+            let header = Header {
+                model: "m".to_owned(),
+                model_sha256: "base".to_owned(),
+                adapter,
+                precision: "f32".to_owned(),
+                data: "d".to_owned(),
+                split: None,
+                data_sha256: "1".to_owned(),
+                documents: 1,
+                top: 0,
+                posterior,
+            };
+            Writer::open(&path, &header).unwrap().write(&record()).unwrap();
+            let uncertainty = format!("data.uncertainty={}", path.display());
+            let set: Vec<String> =
+                set.iter().copied().chain([uncertainty.as_str()]).map(str::to_owned).collect();
+            let text =
+                format!("objective = {objective}\n[data]\ntrain = \"gsm8k\"\n[model]\ndtype = \"f32\"\n");
+            let config = Config::parse(Path::new("my.toml"), &text, &set).unwrap();
+            let documents = vec![document(&[5, 6, 7, 8], &[0.0, 0.0, 1.0, 1.0])];
+            let mut set = DataSet { documents, ..DataSet::default() };
+            super::complete(&config, &mut set, "base").map(|_| set.documents.remove(0).precomputed)
+        };
+        let ensemble = || PosteriorSettings::Adapters { adapters: vec![hashed(), hashed()] };
+        let (by_base, full) = ("\"prift-prob\"", &["train.full=true"][..]);
+        for set in [full, &[]] {
+            let found = complete(by_base, set, None, PosteriorSettings::None).unwrap();
+            assert_eq!(found.base_loss, Some(vec![1.0, 2.0]));
+            for (adapter, posterior) in
+                [(Some(hashed()), PosteriorSettings::None), (None, ensemble()), (Some(hashed()), ensemble())]
+            {
+                let error = complete(by_base, set, adapter, posterior).unwrap_err().to_string();
+                assert!(error.contains("u.jsonl: row 0 has no `base_loss`"), "{error}");
+                assert!(error.contains("written without --adapter and --adapters"), "{error}");
+            }
+        }
+        // With an adapter in training the base model computes what the file does not have.
+        let both = "{ selected = \"-bald * base_loss * log p\" }";
+        let found = complete(both, &[], None, ensemble()).unwrap();
+        assert_eq!((found.bald, found.base_loss), (Some(vec![0.25, 0.5]), None));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use serde_json::json;
 use tokensieve_base::files::{make_folder, write_atomically};
+use tokensieve_base::status;
 use tokensieve_documents::Order;
 use tokensieve_kernels::nccl::Communicator;
 use tokensieve_kernels::{Backend, machine, memory};
@@ -53,13 +54,17 @@ impl<'a> Run<'a> {
         let base = config.base()?;
         let tokenizer = Tokenizer::open_on(&base, config.date)?;
         let mut train = load::read("train", &config.data, &base, &tokenizer)?;
+        if let Some(why) = load::never_ends(&train, &tokenizer) {
+            status!(
+                "warning: no trained token ends a reply, so that the model does not learn to stop: {why}"
+            );
+        }
         let estimates = precomputed::complete(&config, &mut train, &base.hash())?;
         let data = Data::with_evaluations(train, &config, &base, &tokenizer)?;
         let (steps, documents_in_all) = run_length(&config, data.train.documents.len())?;
 
         let mut model = Model::load(&base, config.model.precision, config.model.device)?;
-        let (reference, reference_hash) =
-            references::open(&config, &base, &model, &data.train.hash, &tokenizer)?;
+        let (reference, reference_hash) = references::open(&config, &base, &model, &data.train, &tokenizer)?;
         let mut training = config.objective.begin(Plan { steps, seed: config.train.seed });
         let new = State {
             step: 0,

@@ -4,10 +4,11 @@ use std::path::Path;
 
 use crate::config::Config;
 use crate::load::{list_skipped, read};
-use crate::references::share_vocabulary;
+use crate::references::{check_context, share_vocabulary};
 use tokensieve_documents::DataSet;
+use tokensieve_documents::estimates::HashedPath;
 use tokensieve_kernels::memory;
-use tokensieve_model::head::write_top;
+use tokensieve_model::head::{Origin, write_top};
 use tokensieve_model::text::Tokenizer;
 use tokensieve_model::weights::Checkpoint;
 use tokensieve_model::{Adapter, Document, Error, Model, Result};
@@ -60,14 +61,20 @@ pub fn write_topk(
     let other = model.map(Checkpoint::open).transpose().map_err(|error| error.model_named_by("--model"))?;
     let TopkData { base, tokenizer, set } = TopkData::read(config)?;
     let checkpoint = other.as_ref().unwrap_or(&base);
+    check_context("--model", checkpoint, &set)?;
     let mut model = Model::load(checkpoint, config.model.precision, config.model.device)?;
     share_vocabulary("--model", checkpoint, &mut model, base.config().vocab_size, &tokenizer)?;
+    let hashed = adapter.map(HashedPath::adapter).transpose()?;
     if let Some(folder) = adapter {
         let adapter = Adapter::load_on(checkpoint, folder, model.device())?;
         model.attach(Some(&adapter))?;
     }
     let documents: Vec<&Document> = set.documents.iter().collect();
-    let hashes = [checkpoint.hash(), set.hash];
-    let k = write_top(path, &model, &documents, k, config.train.micro_tokens, [&hashes[0], &hashes[1]])?;
+    let origin = Origin {
+        model: &checkpoint.hash(),
+        adapter: hashed.as_ref().map(|adapter| adapter.sha256.as_str()),
+        data: &set.hash,
+    };
+    let k = write_top(path, &model, &documents, k, config.train.micro_tokens, origin)?;
     Ok((documents.len(), k))
 }

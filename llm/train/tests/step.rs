@@ -8,7 +8,7 @@ use fixture::Fixture;
 use tch::{Kind, Tensor};
 use tokensieve_kernels::Backend;
 use tokensieve_kernels::backend::runs_test_of;
-use tokensieve_model::head::{Head, Reference, Rows, TopFile, TopTable, write_top};
+use tokensieve_model::head::{Head, Origin, Reference, Rows, TopFile, TopTable, write_top};
 use tokensieve_model::{Adapter, Document, LoraConfig, Model, Precomputed, Result};
 use tokensieve_objective::{Criterion, Objective, Plan, Pull, Pulls, Selection, TokenStats, Training};
 use tokensieve_train::Trained;
@@ -17,6 +17,8 @@ use tokensieve_train::step::{
 };
 
 const PLAN: Plan = Plan { steps: 10, seed: 4 };
+
+const ORIGIN: Origin = Origin { model: "m", adapter: None, data: "d" };
 
 fn options(micro_tokens: usize) -> StepOptions<'static> {
     StepOptions { micro_tokens, checkpointing: false, dropout: 0, ranking: Ranking::Exact, processes: None }
@@ -191,7 +193,7 @@ fn a_file_of_the_most_probable_stands_for_their_model() {
     let vocabulary = bench.model.config().vocab_size;
     let documents: Vec<&Document> = bench.documents.iter().collect();
     // There are no more tokens than the vocabulary has.
-    let written = write_top(&path, &other, &documents, 100_000, 50, ["m", "d"]).unwrap();
+    let written = write_top(&path, &other, &documents, 100_000, 50, ORIGIN).unwrap();
     assert_eq!(written, vocabulary as usize);
     let open = |vocabulary, data| TopFile::open(&path, vocabulary, data);
     let file = Reference::TopK(Box::new(open(vocabulary, "d").unwrap()));
@@ -217,7 +219,7 @@ fn a_file_of_the_most_probable_stands_for_their_model() {
     values *= f64::NAN;
     trained.refresh(model).unwrap();
     let other = folder.path().join("nan.safetensors");
-    let error = write_top(&other, model, &batch, 5, 50, ["m", "d"]).unwrap_err().to_string();
+    let error = write_top(&other, model, &batch, 5, 50, ORIGIN).unwrap_err().to_string();
     assert!(error.contains("row ") && error.contains("the model's output is not finite"), "{error}");
     assert!(!other.exists());
 }
@@ -316,7 +318,7 @@ fn divergences_are_those_of_the_two_models() {
         let batch: Vec<&Document> = batch.iter().collect();
         let file = |k: usize, model: &Model| {
             let path = folder.path().join(format!("{k}.safetensors"));
-            write_top(&path, model, &batch, k, 50, ["m", "d"]).unwrap();
+            write_top(&path, model, &batch, k, 50, ORIGIN).unwrap();
             Reference::TopK(Box::new(TopFile::open(&path, vocabulary, "d").unwrap()))
         };
         let (all, few, itself) =
@@ -402,7 +404,7 @@ fn tokens_that_the_model_knows_are_selected_last() {
         let top = Head::default().top(&rows, table.k());
         table.push([(document.row, labels.len())], &labels, labels.iter().map(|_| 1.0), &top);
     }
-    table.write(&path, vocabulary, "both", "d").unwrap();
+    table.write(&path, vocabulary, ORIGIN).unwrap();
     let file = Reference::TopK(Box::new(TopFile::open(&path, vocabulary, "d").unwrap()));
     let tokens = bench.documents.iter().map(Document::response_tokens).sum::<usize>();
     let share = 100.0 * bench.documents[known].response_tokens() as f64 / tokens as f64;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use tokensieve_infer::evaluate::symbol_tokens;
-use tokensieve_model::head::{Top, TopTable};
+use tokensieve_model::head::{Origin, Top, TopTable};
 use tokensieve_model::text::Tokenizer;
 use tokensieve_model::{Document, Error, Result};
 use tokensieve_tasks::oracle::{self, Language, Token};
@@ -36,7 +36,8 @@ pub(super) fn write(config: &Config, split: &str, seed: u64, path: &Path) -> any
         }
         table.push([(document.row, truth.len())], &labels, losses, &top);
     }
-    table.write(path, base.config().vocab_size, &format!("oracle/{split}/{seed}"), &set.hash)?;
+    let model = format!("oracle/{split}/{seed}");
+    table.write(path, base.config().vocab_size, Origin { model: &model, adapter: None, data: &set.hash })?;
     Ok((truths.len(), k))
 }
 

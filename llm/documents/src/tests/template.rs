@@ -2,7 +2,7 @@
 
 use super::{Sandbox, shown, tokenizer};
 use crate::{DataSource, Truncate, load};
-use tokensieve_model::text::{Extras, Tokenizer};
+use tokensieve_model::text::{Extras, Message, Tokenizer};
 
 #[test]
 fn a_token_that_the_model_does_not_have_is_a_bad_row() {
@@ -155,11 +155,167 @@ fn of_a_row_that_is_too_long_the_documents_stay_that_fit() {
     );
 }
 
+/// It writes the last question and its answer alone.
+const FORGETS: &str = "{% for m in messages[(messages|length - 1) // 2 * 2:] %}<|im_start|>{{ m.role }}\n\
+    {{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+
 #[test]
-fn a_template_that_does_not_write_the_response_is_named_as_the_reason() {
+fn the_documents_of_a_row_that_stay_are_counted_without_a_gap() {
     let sandbox = Sandbox::new();
-    let tokenizer = with_template("{{ messages[0].content }}");
-    let source = sandbox.source(r#"{"question": "Q", "answer": "A"}"#);
-    let error = load(&source, &tokenizer).unwrap_err().to_string();
-    assert!(error.contains("rows:1: the chat template does not write the response"), "{error}");
+    let tokenizer = with_template(FORGETS);
+    let question = "Why? ".repeat(20);
+    let turn = |role: &str, content: &str| format!(r#"{{"role": "{role}", "content": "{content}"}}"#);
+    let turns = [turn("user", &question), turn("assistant", "A"), turn("user", "Q"), turn("assistant", "B")];
+    let source = sandbox.source(format!(r#"{{"messages": [{}]}}"#, turns.join(", ")));
+    let whole = load(&source, &tokenizer).unwrap();
+    let [long, short] = &whole.documents[..] else { panic!("{} documents", whole.documents.len()) };
+    assert_eq!((long.index_in_row, short.index_in_row), (0, 1));
+    let max_length = Some(short.tokens.len());
+    let set = load(&DataSource { max_length, truncate: Truncate::End, ..source }, &tokenizer).unwrap();
+    let [left] = &set.documents[..] else { panic!("{} documents", set.documents.len()) };
+    assert_eq!((&left.tokens, left.index_in_row), (&short.tokens, 0));
+}
+
+/// It writes two roles, calls in the place of words, and no reasoning.
+const LEAVES_OUT: &str = "{% for m in messages if m.role in ['user', 'assistant'] %}<|im_start|>{{ m.role }}\n\
+    {{ m.tool_calls|tojson if m.tool_calls else m.content.split('</think>')[-1] | trim }}<|im_end|>\n{% endfor %}\
+    {% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+
+#[test]
+fn what_the_template_leaves_out_of_a_turn_makes_a_bad_row() {
+    let sandbox = Sandbox::new();
+    let tokenizer = with_template(LEAVES_OUT);
+    let row = |of_row: &str, turns: &[(&str, &str)]| {
+        let turn = |(role, rest): &(&str, &str)| format!(r#"{{"role": "{role}", "content": {rest}}}"#);
+        let turns: Vec<String> = turns.iter().map(turn).collect();
+        format!(r#"{{"messages": [{}]{of_row}}}"#, turns.join(", "))
+    };
+    let calls = r#""tool_calls": [{"name": "f", "arguments": {}}]"#;
+    let words = format!(r#""Wait.", {calls}"#);
+    let none = format!("null, {calls}");
+    let (user, answer) = (("user", r#""Q""#), ("assistant", r#""A""#));
+    let ignored = |number: usize, role: &str| {
+        format!(
+            "rows:1: message {number}: the chat template ignores the content of this `{role}` turn; move it"
+        )
+    };
+    let only_a_part =
+        "rows:1: message 2: the chat template leaves out a part of the response; remove that part";
+    for (of_row, turns, complaint) in [
+        ("", &[("system", r#""Be brief.""#), user, answer][..], ignored(1, "system")),
+        (r#", "system": "Be brief.""#, &[user, answer], ignored(1, "system")),
+        ("", &[user, ("assistant", &none), ("tool", r#""A""#), answer], ignored(3, "tool")),
+        ("", &[user, ("assistant", &words)], ignored(2, "assistant")),
+        ("", &[user, ("assistant", r#""<think>hm</think>A""#)], only_a_part.to_owned()),
+    ] {
+        let error = load(&sandbox.source(row(of_row, turns)), &tokenizer).unwrap_err().to_string();
+        assert!(error.contains(&complaint), "{error}");
+    }
+    // Nothing is lost of these, and no template has to write again what earlier turns thought.
+    let context = ("assistant", r#""<think>hm</think>A", "weight": 0"#);
+    for turns in [
+        &[("system", r#"" ""#), user, answer][..],
+        &[user, ("assistant", r#""\n A\n""#)],
+        &[user, ("assistant", &none), user, answer],
+        &[user, context, user, answer],
+    ] {
+        assert_eq!(load(&sandbox.source(row("", turns)), &tokenizer).unwrap().documents.len(), 1);
+    }
+    let messages = [Message::new("system", "Be brief."), Message::new("user", "Q")];
+    let error = tokenizer.chat_prompt(&messages, &[]).unwrap_err().to_string();
+    assert!(error.contains("message 1: the chat template ignores the content of this `system`"), "{error}");
+    tokenizer.chat_prompt(&messages[1..], &[]).unwrap();
+}
+
+#[test]
+fn a_response_that_is_written_as_json_is_whole() {
+    let sandbox = Sandbox::new();
+    let tokenizer = with_template(
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content | tojson }}<|im_end|>\n{% endfor %}\
+         {% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
+    );
+    let set = load(&sandbox.source(r#"{"question": "Q", "answer": "a\n\"é\"\\"}"#), &tokenizer).unwrap();
+    assert!(shown(&set)[0].ends_with(r#"["a\n\"é\"\\"<|im_end|>]"#), "{}", shown(&set)[0]);
+}
+
+#[test]
+fn arguments_that_are_json_text_are_written_once() {
+    let sandbox = Sandbox::new();
+    let template = |call: &str| {
+        format!(
+            "{{% for m in messages %}}<|im_start|>{{{{ m.role }}}}\n{{{{ m.content or '' }}}}\
+             {{% for c in m.tool_calls %}}{{% set c = c.function or c %}}{call}{{% endfor %}}<|im_end|>\n{{% endfor %}}\
+             {{% if add_generation_prompt %}}<|im_start|>assistant\n{{% endif %}}"
+        )
+    };
+    let items = "{% for k, v in c.arguments.items() %}{{ k }}={{ v }};{% endfor %}";
+    let either = "{{ c.arguments if c.arguments is string else c.arguments | tojson }}";
+    let (text, object) = (r#"{"z":1,"a":"é"}"#, r#"{"z": 1, "a": "é"}"#);
+    for (call, written) in [
+        ("{{ c.arguments | tojson }}", object),
+        ("{{ c.arguments }}", text),
+        (either, text),
+        (items, "z=1;a=é;"),
+        ("{{ c | tojson }}", r#"{"name": "f", "arguments": {"z": 1, "a": "é"}}"#),
+    ] {
+        let tokenizer = with_template(&template(call));
+        let quoted = serde_json::Value::from(text);
+        let function = format!(r#"{{"name": "f", "arguments": {quoted}}}"#);
+        for one in [function.clone(), format!(r#"{{"type": "function", "function": {function}}}"#)] {
+            let turn = format!(r#"{{"role": "assistant", "content": null, "tool_calls": [{one}]}}"#);
+            let row = format!(r#"{{"messages": [{{"role": "user", "content": "Q"}}, {turn}]}}"#);
+            let set = load(&sandbox.source(row), &tokenizer).unwrap();
+            let shown = &shown(&set)[0];
+            assert!(shown.ends_with(&format!("[{written}<|im_end|>]")), "{call}: {shown}");
+        }
+    }
+}
+
+#[test]
+fn every_key_of_a_turn_reaches_the_template() {
+    let sandbox = Sandbox::new();
+    let tokenizer = with_template(
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.thinking %}({{ m.thinking }}){% endif %}\
+         {{ m.content }}{% if m.name is defined %}{{ m.name }}{% endif %}{% if m.where %}{{ m.where.at[1] }}{% endif %}{{ m.weight }}<|im_end|>\n\
+         {% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
+    );
+    let row = |of_template: &str| {
+        let user = r#"{"role": "user", "content": "Q", "name": null, "thinking": ""}"#;
+        let answer = format!(r#"{{"role": "assistant", "content": "A", "weight": 1{of_template}}}"#);
+        sandbox.source(format!(r#"{{"messages": [{user}, {answer}]}}"#))
+    };
+    for (of_template, written) in [
+        (r#", "thinking": "hm", "name": "Bo", "where": {"at": [1, 2]}, "id": 5"#, "(hm)ABo2"),
+        (r#", "thinking": null, "name": "", "where": null"#, "A"),
+    ] {
+        let set = load(&row(of_template), &tokenizer).unwrap();
+        assert!(shown(&set)[0].ends_with(&format!("[{written}<|im_end|>]")), "{}", shown(&set)[0]);
+    }
+    let error = load(&row(r#", "reasoning": "hm""#), &tokenizer).unwrap_err().to_string();
+    assert!(error.contains("message 2: the chat template ignores `reasoning`; remove it"), "{error}");
+}
+
+#[test]
+fn a_template_that_needs_a_system_message_says_so() {
+    let sandbox = Sandbox::new();
+    for needs in [
+        "{% if messages[0].role != 'system' %}{{ raise_exception('no rules') }}{% endif %}",
+        "{{ (messages | selectattr('role', 'equalto', 'system') | first).content.strip() }}",
+    ] {
+        let turns = TELLS.replace("{{ tools|tojson if tools else '' }}", needs);
+        let tokenizer = with_template(&turns);
+        let row = |system: &str| sandbox.source(format!(r#"{{"question": "Q", "answer": "A"{system}}}"#));
+        let error = load(&row(""), &tokenizer).unwrap_err().to_string();
+        let wanted = "; it needs a system message: the row's `system`, a first message of the role `system`";
+        assert!(
+            error.contains("rows:1: the chat template refuses it: ") && error.contains(wanted),
+            "{error}"
+        );
+        let error = tokenizer.chat_prompt(&[Message::new("user", "Q")], &[]).unwrap_err().to_string();
+        assert!(error.contains(wanted), "{error}");
+        // The turn ends with its end mark, at which generation stops, and not with the line break.
+        let set = load(&row(r#", "system": "S""#), &tokenizer).unwrap();
+        assert!(shown(&set)[0].ends_with("[A<|im_end|>]"), "{}", shown(&set)[0]);
+        assert!(tokenizer.eos().contains(&tokenizer.inner().token_to_id("<|im_end|>").unwrap()));
+    }
 }

@@ -20,7 +20,7 @@ mod wanted;
 pub use buffers::Kept;
 pub use chunks::{Chunk, Chunks};
 pub use gradient::Gradient;
-pub use reference::{Place, Reference, TopFile, TopTable, write_top};
+pub use reference::{Origin, Place, Reference, TopFile, TopTable, write_top};
 pub use rows::Rows;
 pub use statistics::Request;
 pub use tokensieve_kernels::head_rows::{INVERSE_TEMPERATURES, RowStats, Top};

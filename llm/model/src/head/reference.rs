@@ -6,7 +6,7 @@ mod write;
 use tch::{Tensor, no_grad};
 
 pub use file::{Place, TopFile};
-pub use write::{TopTable, write_top};
+pub use write::{Origin, TopTable, write_top};
 
 use super::Unembedding;
 use crate::Pack;

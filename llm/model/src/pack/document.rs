@@ -5,7 +5,7 @@
 pub struct Document {
     /// Index of its row in the data set, counted from 0.
     pub row: usize,
-    /// Its index among the documents of its row, counted from 0: a conversation can give several.
+    /// Its index among the documents of its row that are trained on, counted from 0: a conversation can give several.
     pub index_in_row: usize,
     /// All tokens, prompt and response.
     pub tokens: Vec<u32>,
@@ -30,6 +30,15 @@ pub struct Precomputed {
 }
 
 impl Document {
+    /// Drops those of a row's documents that predict nothing, and numbers the others without a gap, as files of
+    /// references list them.
+    pub fn keep_trained(documents: &mut Vec<Self>) {
+        documents.retain(|document| document.response_tokens() > 0);
+        for (index, document) in documents.iter_mut().enumerate() {
+            document.index_in_row = index;
+        }
+    }
+
     /// The number of predicted tokens, whose weights are not 0.
     pub fn response_tokens(&self) -> usize {
         self.weights.iter().filter(|weight| **weight != 0.0).count()

@@ -1,5 +1,8 @@
 //! The tokens that a folder's other files add to those of `tokenizer.json`, as `transformers` adds them.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 

@@ -1,5 +1,6 @@
 //! A chat template chosen by the user instead of the model's own.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -13,6 +14,33 @@ use crate::Result;
 
 /// Name of the template's file in a model's folder and beside an adapter, as in `transformers` and `peft`.
 pub(crate) const FILE: &str = "chat_template.jinja";
+
+/// Name of the folder of a model's further templates, each in a file of its name, as in `transformers`.
+const FURTHER: &str = "additional_chat_templates";
+
+/// Path of the one for conversations with tools.
+pub(super) const TOOL_USE: &str = "additional_chat_templates/tool_use.jinja";
+
+/// Whether a path within a model's folder is that of a further template.
+pub(crate) fn is_further(path: &str) -> bool {
+    let file = path.strip_prefix(FURTHER).and_then(|rest| rest.strip_prefix('/'));
+    file.and_then(|file| file.strip_suffix(".jinja")).is_some_and(|name| !name.contains('/'))
+}
+
+/// The paths of the further templates within a model's folder.
+pub(crate) fn further(folder: &Path) -> Result<Vec<String>> {
+    let path = folder.join(FURTHER);
+    if !path.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut found = Vec::new();
+    for entry in fs::read_dir(&path).map_err(Error::io(&path))? {
+        let name = entry.map_err(Error::io(&path))?.file_name();
+        found.push(format!("{FURTHER}/{}", name.to_string_lossy()));
+    }
+    found.retain(|path| is_further(path));
+    Ok(found)
+}
 
 /// Bytes of the largest template (choice: those of today have 10,000).
 const LARGEST: u64 = 1 << 20;

@@ -9,8 +9,8 @@ pub struct Message {
     pub role: String,
     /// The text.
     pub content: String,
-    /// Further fields passed to the chat template, see [`FIELDS`]. A `content` among them replaces the text, for turns
-    /// that have none.
+    /// Further fields, all passed to the chat template, such as [`FIELDS`]. A `content` among them replaces the text, for
+    /// turns that have none.
     pub fields: Map<String, Value>,
     /// Training weights of its tokens, if it is an assistant's turn.
     pub weights: Weights,
@@ -18,12 +18,12 @@ pub struct Message {
     pub scores: Option<Scores>,
 }
 
-/// The fields that a turn can have besides role and text.
+/// The fields besides role and text that most templates know. A turn can have others, which some template may read.
 pub const FIELDS: [&str; 4] = ["tool_calls", "tool_call_id", "name", "reasoning_content"];
 
-/// Those of [`FIELDS`] that the model has to read: if the chat template ignores one, the row is bad. The others only
-/// name a speaker or refer to a call.
-pub(super) const READ_BY_MODEL: [&str; 2] = ["tool_calls", "reasoning_content"];
+/// The fields that the model has to read: calls, and reasoning under the names that it has. If the chat template ignores
+/// one, the row is bad. Others only name a speaker, refer to a call, or say something about the row.
+pub(super) const READ_BY_MODEL: [&str; 4] = ["tool_calls", "reasoning_content", "reasoning", "thinking"];
 
 /// Training weights of a response's tokens.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,6 +88,25 @@ impl Message {
     /// Whether it has neither text nor calls.
     pub(super) fn is_empty(&self) -> bool {
         self.content.trim().is_empty() && !self.fields.contains_key("tool_calls")
+    }
+
+    /// With the arguments of its calls as objects, where they are JSON text; `None` if none are.
+    pub(super) fn with_parsed_arguments(&self) -> Option<Self> {
+        let mut calls = self.fields.get("tool_calls")?.clone();
+        let mut is_changed = false;
+        for call in calls.as_array_mut()? {
+            let call = if call.get("function").is_some() { &mut call["function"] } else { call };
+            let Some(arguments) = call.get_mut("arguments") else { continue };
+            let parsed = arguments.as_str().map(serde_json::from_str::<Map<String, Value>>);
+            let Some(Ok(parsed)) = parsed else { continue };
+            *arguments = Value::Object(parsed);
+            is_changed = true;
+        }
+        is_changed.then(|| {
+            let mut message = self.clone();
+            message.fields.insert("tool_calls".to_owned(), calls);
+            message
+        })
     }
 
     /// Whether any of its tokens can be trained on.

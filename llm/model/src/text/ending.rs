@@ -1,9 +1,9 @@
 //! What a chat template writes after an assistant's message.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::conversation::Message;
 use super::template::Template;
+use super::trial::{self, WORD};
 
 /// The text that a template writes after an assistant's message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,13 +15,10 @@ pub(super) struct Ending {
 }
 
 impl Ending {
-    /// Determined by rendering a made-up turn of a conversation with these tools; `None` if the template refuses it.
+    /// Determined by rendering a made-up turn of a conversation with these tools; `None` if the template refuses any.
     /// `special` lists the texts that can end a turn; a later list is used only if no text of the earlier ones occurs.
     pub(super) fn of(template: &Template, tools: &[Value], special: &[Vec<String>]) -> Option<Self> {
-        // A word that occurs in no template, without white space that a template would trim.
-        const WORD: &str = "tokensieve-response";
-        let messages = [Message::new("user", "tokensieve-prompt"), Message::new("assistant", WORD)];
-        let text = template.render(&messages, tools, false).ok()?;
+        let text = trial::exchanges().iter().find_map(|turns| template.render(turns, tools, false).ok())?;
         let at = text.rfind(WORD)?;
         let rest = &text[at + WORD.len()..];
         let first = |texts: &Vec<String>| {
@@ -32,10 +29,4 @@ impl Ending {
         let end = special.iter().find_map(first).map_or(rest.len(), |(at, length)| at + length);
         Some(Self { turn: rest[..end].to_owned(), after: rest[end..].to_owned() })
     }
-}
-
-/// A made-up tool.
-pub(super) fn tool() -> Value {
-    let parameters = json!({"type": "object", "properties": {}, "required": []});
-    json!({"type": "function", "function": {"name": "f", "description": "f", "parameters": parameters}})
 }

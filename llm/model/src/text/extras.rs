@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::Moment;
-use super::chat_template::FILE as TEMPLATE_FILE;
+use super::chat_template::{FILE, TOOL_USE};
 use crate::Error;
 use crate::Result;
 
@@ -43,10 +43,11 @@ impl Extras {
         if let Some(config) = json(&folder.join("chat_template.json"))? {
             extras.take_templates(&config["chat_template"]);
         }
-        let path = folder.join(TEMPLATE_FILE);
-        if path.is_file() {
-            let source = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
+        if let Some(source) = source(&folder.join(FILE))? {
             (extras.template, extras.tool_use) = (Some(source), None);
+        }
+        if let Some(source) = source(&folder.join(TOOL_USE))? {
+            extras.tool_use = Some(source);
         }
         // config.json has them where there is no generation_config.json.
         for name in ["generation_config.json", "config.json"] {
@@ -71,6 +72,11 @@ impl Extras {
             self.tool_use = named("tool_use").map(str::to_owned);
         }
     }
+}
+
+/// The template in a file, if there is one.
+fn source(path: &Path) -> Result<Option<String>> {
+    path.is_file().then(|| std::fs::read_to_string(path).map_err(Error::io(path))).transpose()
 }
 
 pub(super) fn json(path: &Path) -> Result<Option<Value>> {

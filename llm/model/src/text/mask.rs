@@ -20,8 +20,8 @@ use std::ops::Range;
 use serde_json::Value;
 
 use super::conversation::{Conversation, Message, Scores, Span, Weights, has_answer, trained_turns};
-use super::template;
 use super::tokenizer::{NO_TEMPLATE, Tokenizer};
+use super::unwritten::is_written;
 use crate::Document;
 use crate::Error;
 use crate::Precomputed;
@@ -74,18 +74,12 @@ impl Tokenizer {
             self.check(&document.tokens)?;
             document.row = row;
         }
-        documents.retain(|document| document.response_tokens() > 0);
-        for (index, document) in documents.iter_mut().enumerate() {
-            document.index_in_row = index;
-        }
+        Document::keep_trained(&mut documents);
         if documents.is_empty() { Err(NO_WEIGHT.to_owned()) } else { Ok(documents) }
     }
 
     fn chat(&self, messages: &[Message], tools: &[Value]) -> Result<Vec<Document>, String> {
         let mut turns = self.turns(messages, tools)?;
-        if turns.iter().all(|turn| turn.text.len() == turn.start) {
-            return Err("the chat template does not write the response".to_owned());
-        }
         let mut documents = Vec::new();
         while let Some(last) = turns.pop() {
             let (mut within, others): (Vec<_>, Vec<_>) =
@@ -97,8 +91,9 @@ impl Tokenizer {
             let (mut weights, mut scores) = (vec![0.0; tokens.len()], vec![f64::NAN; tokens.len()]);
             for turn in &within {
                 let response = turn.start..turn.text.len();
-                let content = response.start
-                    ..response.end.saturating_sub(self.ending(tools).turn.len()).max(response.start);
+                // A template may end a turn that calls tools otherwise.
+                let content = turn.text.strip_suffix(self.ending(tools).turn.as_str());
+                let content = response.start..content.map_or(response.end, str::len).max(response.start);
                 own_tokens(&response, &places)
                     .and_then(|own| {
                         score(turn.message, &own, &mut scores)?;
@@ -117,11 +112,17 @@ impl Tokenizer {
         let Some(template) = self.template() else {
             return Err(format!("{NO_TEMPLATE}, or give prompt and completion as plain texts"));
         };
-        template.check(messages, tools)?;
-        let values = template::values(messages);
+        let Some(last) = trained_turns(messages).last() else {
+            let what = if has_answer(messages) { NO_WEIGHT } else { NO_ANSWER };
+            return Err(what.to_owned());
+        };
+        // No document has what follows the last response.
+        let read = &messages[..=last];
+        template.check(read, tools, false)?;
+        let values = template.values(read, tools)?;
         let render = |count: usize, prompt: bool| {
             let text = template.render_values(values[..count].to_vec(), tools, prompt);
-            text.map_err(|what| template::refused(&what))
+            text.map_err(|what| template.refused(&messages[..count], tools, prompt, &what))
         };
         let mut turns = Vec::new();
         for index in trained_turns(messages) {
@@ -137,16 +138,18 @@ impl Tokenizer {
                      the prompt that the model would see is not known"
                 ));
             }
+            if !is_written(&message.content, &text[prompt.len()..]) {
+                return Err(format!(
+                    "message {number}: the chat template leaves out a part of the response; remove that part, write \
+                     reasoning as `reasoning_content`, or use another template"
+                ));
+            }
             if text.ends_with(&self.ending(tools).after)
                 && text.len() - self.ending(tools).after.len() >= prompt.len()
             {
                 text.truncate(text.len() - self.ending(tools).after.len());
             }
             turns.push(Turn { text, start: prompt.len(), message, number });
-        }
-        if turns.is_empty() {
-            let what = if has_answer(messages) { NO_WEIGHT } else { NO_ANSWER };
-            return Err(what.to_owned());
         }
         Ok(turns)
     }

@@ -16,9 +16,11 @@ mod template;
 #[cfg(test)]
 mod tests;
 mod tokenizer;
+mod trial;
+mod unwritten;
 
 pub use chat_template::ChatTemplate;
-pub(crate) use chat_template::FILE as TEMPLATE_FILE;
+pub(crate) use chat_template::{FILE as TEMPLATE_FILE, further, is_further};
 pub use conversation::trained_turns;
 pub use conversation::{Conversation, FIELDS, Message, Scores, Span, Weights};
 pub use extras::Extras;

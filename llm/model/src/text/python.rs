@@ -1,5 +1,8 @@
 //! Python's behaviour that chat templates rely on: white space, JSON, and how values print.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt::Write;
 
 use minijinja::value::{Kwargs, from_args};
@@ -59,6 +62,16 @@ pub(super) fn trim(text: &str, chosen: Option<&str>) -> String {
         Some(chosen) => text.trim_matches(|c| chosen.contains(c)).to_owned(),
         None => text.trim_matches(is_space).to_owned(),
     }
+}
+
+/// `is iterable`, which `None` is not.
+pub(super) fn is_iterable(value: &Value) -> bool {
+    !value.is_none() && value.try_iter().is_ok()
+}
+
+/// `is sequence`: what has a length and items, strings and mappings included.
+pub(super) fn is_sequence(value: &Value) -> bool {
+    value.is_undefined() || value.len().is_some()
 }
 
 /// Prints `{{ value }}` as Python does: `None`, `True`, `False`.

@@ -2,15 +2,17 @@
 //! model was trained on.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value, context};
 use regex::Regex;
+use serde_json::{Value as Json, json};
 
-use super::conversation::{Message, READ_BY_MODEL};
+use super::conversation::Message;
 use super::limits::{self, FUEL, Limited};
-use super::{Moment, python};
+use super::{Moment, python, trial};
 
 /// A compiled chat template.
 #[derive(Clone, Debug)]
@@ -18,15 +20,24 @@ pub struct Template {
     environment: Environment<'static>,
     /// Special tokens by role (`bos_token`, …), as variables of the template.
     tokens: Value,
-    /// Whether there is a second template for conversations with tools, and if it cannot be read, why.
-    tool_use: Option<Result<(), String>>,
+    default: Source,
+    /// The second template, for conversations with tools, if there is one; where it cannot be read, why.
+    tool_use: Option<Result<Source, String>>,
 }
 
-/// The template's name within its environment.
-const NAME: &str = "chat";
+/// One of the sources in the environment.
+#[derive(Clone, Debug)]
+pub(super) struct Source {
+    name: &'static str,
+    /// Whether it takes the arguments of calls as objects; determined when first asked.
+    takes_objects: OnceLock<bool>,
+}
 
-/// The name of the one for conversations with tools.
-const TOOL_USE: &str = "tool_use";
+impl Source {
+    const fn new(name: &'static str) -> Self {
+        Self { name, takes_objects: OnceLock::new() }
+    }
+}
 
 impl Template {
     /// Compiles a template. `tokens` are special tokens by their keys in the tokenizer's configuration, such as
@@ -47,17 +58,20 @@ impl Template {
         environment.set_formatter(python::print);
         environment.add_filter("tojson", python::tojson);
         environment.add_filter("trim", python::trim);
+        environment.add_test("iterable", python::is_iterable);
+        environment.add_test("sequence", python::is_sequence);
         environment.add_function("raise_exception", refuse);
         environment.add_function("strftime_now", move |format: &str| moment.strftime(format));
         let tokens = tokens.into_iter().collect::<BTreeMap<String, String>>().into();
-        let mut template = Self { environment, tokens, tool_use: None };
-        template.add(NAME, source)?;
+        let mut template = Self { environment, tokens, default: Source::new("default"), tool_use: None };
+        template.add(template.default.name, source)?;
         Ok(template)
     }
 
     /// With a second template, which writes conversations with tools. Where it cannot be read, they are an error.
     pub(super) fn with_tool_use(mut self, source: &str) -> Self {
-        self.tool_use = Some(self.add(TOOL_USE, source));
+        let tool_use = Source::new("tool_use");
+        self.tool_use = Some(self.add(tool_use.name, source).map(|()| tool_use));
         self
     }
 
@@ -73,12 +87,38 @@ impl Template {
         self.tool_use.is_some()
     }
 
-    /// The name of the template that writes conversations with these tools.
-    fn name(&self, tools: &[serde_json::Value]) -> Result<&'static str, String> {
+    /// The source that writes conversations with these tools.
+    pub(super) fn source(&self, tools: &[Json]) -> Result<&Source, String> {
         match &self.tool_use {
-            Some(read) if !tools.is_empty() => read.clone().map(|()| TOOL_USE),
-            _ => Ok(NAME),
+            Some(read) if !tools.is_empty() => read.as_ref().map_err(String::clone),
+            _ => Ok(&self.default),
         }
+    }
+
+    /// Messages as values for the template that writes conversations with these tools.
+    pub(super) fn values(&self, messages: &[Message], tools: &[Json]) -> Result<Vec<Value>, String> {
+        let source = self.source(tools)?;
+        let value = |message: &Message| {
+            let parsed = message.with_parsed_arguments().filter(|_| self.takes_objects(source));
+            parsed.as_ref().map_or_else(|| value(message), value)
+        };
+        Ok(messages.iter().map(value).collect())
+    }
+
+    /// Whether the arguments of calls must be objects: the template would quote their JSON text, or cannot write it.
+    fn takes_objects(&self, source: &Source) -> bool {
+        let text = |arguments: &Json| {
+            trial::calls(arguments).into_iter().find_map(|messages| {
+                let messages: Vec<Value> = messages.iter().map(value).collect();
+                let text = |tools: &[Json]| self.render_source(source, messages.clone(), tools, false).ok();
+                text(&[trial::tool()]).or_else(|| text(&[]))
+            })
+        };
+        let object = json!({trial::WORD: 1});
+        *source.takes_objects.get_or_init(|| match text(&Json::from(object.to_string())) {
+            Some(text) => text.contains(&format!("\\\"{}\\\"", trial::WORD)),
+            None => text(&object).is_some(),
+        })
     }
 
     /// The text of the messages, followed by the beginning of an assistant's turn if `add_generation_prompt`. `tools`
@@ -86,27 +126,28 @@ impl Template {
     pub fn render(
         &self,
         messages: &[Message],
-        tools: &[serde_json::Value],
+        tools: &[Json],
         add_generation_prompt: bool,
     ) -> Result<String, String> {
-        self.render_values(values(messages), tools, add_generation_prompt)
+        self.render_values(self.values(messages, tools)?, tools, add_generation_prompt)
     }
 
-    /// [`Template::render`] for messages already converted by [`values`].
+    /// [`Template::render`] for messages already converted by [`Template::values`].
     pub(super) fn render_values(
         &self,
         messages: Vec<Value>,
-        tools: &[serde_json::Value],
+        tools: &[Json],
         add_generation_prompt: bool,
     ) -> Result<String, String> {
-        self.render_named(self.name(tools)?, messages, tools, add_generation_prompt)
+        self.render_source(self.source(tools)?, messages, tools, add_generation_prompt)
     }
 
-    fn render_named(
+    /// [`Template::render_values`] by a source that need not be the one for these tools.
+    pub(super) fn render_source(
         &self,
-        name: &str,
+        source: &Source,
         messages: Vec<Value>,
-        tools: &[serde_json::Value],
+        tools: &[Json],
         add_generation_prompt: bool,
     ) -> Result<String, String> {
         let tools = if tools.is_empty() { Value::from(()) } else { Value::from(Serde(tools)) };
@@ -119,65 +160,17 @@ impl Template {
         };
         let mut text = Limited::default();
         let rendered = limits::watched(|| {
-            let template = self.environment.get_template(name)?;
+            let template = self.environment.get_template(source.name)?;
             template.render_captured_to(variables, &mut text).map(drop)
         });
         rendered.map_err(|error| if text.is_full() { limits::too_long() } else { describe(&error) })?;
         text.into_text()
     }
-
-    /// Checks that the template does not ignore what the model has to read besides the texts: the tools, and the calls
-    /// and reasoning of each turn. A turn's fields must change the text when it is the last turn, or in the whole
-    /// conversation (templates leave out earlier thinking).
-    pub(super) fn check(&self, messages: &[Message], tools: &[serde_json::Value]) -> Result<(), String> {
-        let (whole, name) = (values(messages), self.name(tools)?);
-        let text = |messages: &[Value], tools: &[serde_json::Value]| {
-            self.render_named(name, messages.to_vec(), tools, false)
-        };
-        let reads = |message: &Message| READ_BY_MODEL.iter().any(|key| message.fields.contains_key(*key));
-        if tools.is_empty() && !messages.iter().any(reads) {
-            return Ok(());
-        }
-        // What it refuses, it does not ignore.
-        let written = text(&whole, tools).map_err(|what| refused(&what))?;
-        if !tools.is_empty() && text(&whole, &[]).is_ok_and(|without| without == written) {
-            return Err(
-                "the chat template ignores `tools`; remove them, or use a model whose template has them"
-                    .into(),
-            );
-        }
-        for (index, message) in messages.iter().enumerate() {
-            for key in READ_BY_MODEL.into_iter().filter(|key| message.fields.contains_key(*key)) {
-                let mut without = message.clone();
-                without.fields.shift_remove(key);
-                let mut others = whole.clone();
-                others[index] = value(&without);
-                let ignored = |end: usize| text(&whole[..end], tools) == text(&others[..end], tools);
-                if ignored(index + 1) && ignored(whole.len()) {
-                    let number = index + 1;
-                    return Err(format!(
-                        "message {number}: the chat template ignores `{key}`; remove it, or write it into the content"
-                    ));
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The error of a conversation that a template does not take.
-pub(super) fn refused(what: &str) -> String {
-    format!("the chat template refuses it: {what}")
-}
-
-/// Messages as values for a template.
-pub(super) fn values(messages: &[Message]) -> Vec<Value> {
-    messages.iter().map(value).collect()
 }
 
 fn value(message: &Message) -> Value {
     let texts = [("role", &message.role), ("content", &message.content)];
-    let texts = texts.map(|(key, text)| (key.to_owned(), serde_json::Value::from(text.as_str())));
+    let texts = texts.map(|(key, text)| (key.to_owned(), Json::from(text.as_str())));
     let all: serde_json::Map<_, _> = texts.into_iter().chain(message.fields.clone()).collect();
     Value::from(Serde(all))
 }

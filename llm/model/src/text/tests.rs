@@ -15,9 +15,9 @@ use super::{ChatTemplate, Conversation, Extras, Message, Moment, Span, Template,
 use crate::Document;
 
 /// 2026-03-04 05:06:07, as in the fixtures.
-const MOMENT: Moment = Moment::at(1_772_600_767);
+pub(super) const MOMENT: Moment = Moment::at(1_772_600_767);
 
-fn fixtures() -> PathBuf {
+pub(super) fn fixtures() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures")
 }
 
@@ -150,17 +150,6 @@ fn a_template_that_asks_for_the_day_is_told_one_and_the_same() {
 }
 
 #[test]
-fn numbers_in_json_are_written_as_python_writes_them() {
-    let numbers = "0.00005 1e-7 0.0001 1.0 123456789012345680.0 1e22 -2.5e-10 0.1 1e16 9999999999999998.0 1e-320 \
-                   7 -3 18446744073709551615";
-    let written = "5e-05, 1e-07, 0.0001, 1.0, 1.2345678901234568e+17, 1e+22, -2.5e-10, 0.1, 1e+16, 9999999999999998.0, \
-                   1e-320, 7, -3, 18446744073709551615";
-    let tools: Vec<Value> = serde_json::from_str(&format!("[{}]", numbers.replace(' ', ","))).unwrap();
-    let template = Template::new("{{ tools | tojson }}", [], MOMENT).unwrap();
-    assert_eq!(template.render(&[], &tools, false).unwrap(), format!("[{written}]"));
-}
-
-#[test]
 fn a_template_that_does_not_parse_is_refused_with_its_line() {
     let error = Template::new("a\n{% if %}", [], MOMENT).unwrap_err();
     assert!(error.contains("cannot be read") && error.contains("line 2"), "{error}");
@@ -181,7 +170,7 @@ const ENDS: [(&str, &str); 11] = [
     ("qwen3", "<|im_end|>"),
 ];
 
-fn turns(texts: &[&str]) -> Vec<Message> {
+pub(super) fn turns(texts: &[&str]) -> Vec<Message> {
     let roles = ["user", "assistant"].into_iter().cycle();
     texts.iter().zip(roles).map(|(text, role)| Message::new(role, *text)).collect()
 }
@@ -238,8 +227,54 @@ fn calls_and_thinking_are_trained_on_as_the_template_writes_them() {
     let qwen = tokenizer("qwen3");
     let documents = qwen.documents(&Conversation::chat(messages(&turns)), 0).unwrap();
     let found: Vec<String> = documents.iter().flat_map(|document| trained(qwen, document)).collect();
-    let thought = |thought: &str, said: &str| format!("<think>\n{thought}\n</think>\n\n{said}<|im_end|>");
     assert_eq!(found, [thought("hm", "Two"), thought("ah", "Four")]);
+}
+
+/// A turn as Qwen3 writes it.
+fn thought(thought: &str, said: &str) -> String {
+    format!("<think>\n{thought}\n</think>\n\n{said}<|im_end|>")
+}
+
+#[test]
+fn thinking_within_the_text_is_trained_on_where_its_turn_is_the_last() {
+    let qwen = tokenizer("qwen3");
+    let chat = turns(&["One", "<think>\nhm\n</think>\n\nTwo", "Three", "<think>ah</think>Four"]);
+    let documents = qwen.documents(&Conversation::chat(chat), 0).unwrap();
+    let found: Vec<String> = documents.iter().flat_map(|document| trained(qwen, document)).collect();
+    assert_eq!(found, [thought("hm", "Two"), thought("ah", "Four")]);
+    let chat = turns(&["One", "<think>a</think>b<think>c</think>d"]);
+    let error = qwen.documents(&Conversation::chat(chat), 0).unwrap_err().to_string();
+    assert!(error.contains("message 2: the chat template leaves out a part of the response"), "{error}");
+}
+
+#[test]
+fn what_templates_leave_out_of_calls_and_their_results_is_refused() {
+    let call = json!([{"function": {"name": "f", "arguments": {}}}]);
+    let result = json!({"role": "tool", "content": "7"});
+    let reason = |family: &str, said: &str| {
+        let call = json!({"role": "assistant", "content": said, "tool_calls": call});
+        let chat = json!([{"role": "user", "content": "One"}, call, result, {"role": "assistant", "content": "Two"}]);
+        tokenizer(family)
+            .documents(&Conversation::chat(messages(&chat)), 0)
+            .err()
+            .map(|error| error.to_string())
+    };
+    let llama = reason("llama-3.1", "Wait.").unwrap();
+    assert!(
+        llama.contains("message 2: the chat template ignores the content of this `assistant`"),
+        "{llama}"
+    );
+    let phi = reason("phi-3", "").unwrap();
+    assert!(phi.contains("message 2: the chat template ignores `tool_calls`"), "{phi}");
+    for (family, said) in [("llama-3.1", ""), ("qwen2.5", "Wait."), ("qwen3", "Wait.")] {
+        assert_eq!(reason(family, said), None, "{family}");
+    }
+    let answered = messages(&json!([{"role": "user", "content": "One"}, result]));
+    let error = tokenizer("phi-3").chat_prompt(&answered, &[]).unwrap_err().to_string();
+    assert!(
+        error.contains("message 2: the chat template ignores the content of this `tool` turn"),
+        "{error}"
+    );
 }
 
 /// As Phi-3's special tokens do.
@@ -490,8 +525,23 @@ fn a_template_named_tool_use_writes_conversations_with_tools_and_no_others() {
     assert_eq!(broken.render(&messages, &[], false).unwrap(), format!("{user}{assistant}"));
     let error = broken.render(&messages, &tools, false).unwrap_err().to_string();
     assert!(error.contains("the chat template cannot be read"), "{error}");
-    let plain = open("T", Some(&ChatTemplate::read("plain").unwrap()));
-    assert_ne!(plain.render(&messages, &tools, false).unwrap(), "T");
+    let plain = ChatTemplate::read("plain").unwrap();
+    assert_ne!(open("T", Some(&plain)).render(&messages, &tools, false).unwrap(), "T");
+
+    // The folder of further templates counts more, also beside a template in a file of its own.
+    let further = folder.path().join("additional_chat_templates");
+    std::fs::create_dir(&further).unwrap();
+    std::fs::write(further.join("tool_use.jinja"), "F").unwrap();
+    std::fs::write(further.join("rag.jinja"), "{% if %}").unwrap();
+    let with_folder = open("T", None);
+    assert_eq!(with_folder.render(&messages, &tools, false).unwrap(), "F");
+    assert_eq!(with_folder.render(&messages, &[], false).unwrap(), format!("{user}{assistant}"));
+    std::fs::write(folder.path().join("chat_template.jinja"), "D").unwrap();
+    let both = open("T", None);
+    let written = [&tools[..], &[]].map(|tools| both.render(&messages, tools, false).unwrap());
+    assert_eq!(written, ["F", "D"]);
+    assert_ne!(both.hash().unwrap(), with_folder.hash().unwrap());
+    assert_ne!(open("T", Some(&plain)).render(&messages, &tools, false).unwrap(), "F");
 }
 
 /// Text of letters, spaces, line breaks and characters of several bytes: where tokenizers merge and split.
@@ -594,139 +644,6 @@ fn a_tokenizer_that_the_library_panics_on_is_an_error() {
     });
     std::fs::write(&file, json.to_string()).unwrap();
     assert!(error().contains("post-processor"), "{}", error());
-}
-
-#[test]
-fn rsplit_is_pythons() {
-    for (call, parts) in [
-        ("'a.b..c'.rsplit('.')", r#"["a", "b", "", "c"]"#),
-        ("'a.b..c'.rsplit('.', 1)", r#"["a.b.", "c"]"#),
-        ("'a.b..c'.rsplit('.', maxsplit=2)", r#"["a.b", "", "c"]"#),
-        ("'aaa'.rsplit(sep='aa', maxsplit=-1)", r#"["a", ""]"#),
-        ("'</think>x</think>y'.rsplit('</think>', 1)[-1]", r#""y""#),
-        ("''.rsplit('.')", r#"[""]"#),
-        ("' a  b\u{2003}c '.rsplit()", r#"["a", "b", "c"]"#),
-        ("'  a  b c '.rsplit(none, 1)", r#"["  a  b", "c"]"#),
-        ("'  a  b '.rsplit(maxsplit=0)", r#"["  a  b"]"#),
-        ("'  '.rsplit()", "[]"),
-    ] {
-        let template = Template::new(&format!("{{{{ {call} | tojson }}}}"), [], MOMENT).unwrap();
-        assert_eq!(template.render(&[], &[], false).unwrap(), parts, "{call}");
-    }
-    for (call, complaint) in [("rsplit('')", "the separator is empty"), ("rsplit(most=1)", "most")] {
-        let template = Template::new(&format!("{{{{ 'a'.{call} }}}}"), [], MOMENT).unwrap();
-        let error = template.render(&[], &[], false).unwrap_err();
-        assert!(error.contains(complaint), "{error}");
-    }
-}
-
-/// The tokenizer of a folder whose tokenizer.json has `<|user|>`, which takes in the blanks behind it, with other files
-/// beside it.
-fn with_files(files: &[(&str, Value)]) -> Result<Tokenizer, String> {
-    let folder = tempfile::tempdir().unwrap();
-    let source = std::fs::read_to_string(fixtures().join("tokenizer/tokenizer.json")).unwrap();
-    let mut json: Value = serde_json::from_str(&source).unwrap();
-    let mut user = described("<|user|>", true);
-    user["id"] = json!(420);
-    json["added_tokens"].as_array_mut().unwrap().push(user);
-    for (name, content) in [("tokenizer.json", json)].iter().chain(files) {
-        std::fs::write(folder.path().join(name), content.to_string()).unwrap();
-    }
-    let tokenizer = Tokenizer::from_folder(folder.path(), None, Moment::default());
-    tokenizer.map_err(|error| error.to_string())
-}
-
-fn described(text: &str, takes_blanks: bool) -> Value {
-    json!({
-        "content": text, "special": true,
-        "single_word": false, "lstrip": false, "rstrip": takes_blanks, "normalized": false,
-    })
-}
-
-const CONFIG: &str = "tokenizer_config.json";
-const LIST: &str = "added_tokens.json";
-const MAP: &str = "special_tokens_map.json";
-
-/// What transformers 5.23 makes of the same folders.
-#[test]
-fn tokens_of_a_folders_other_files_are_added() {
-    let text = "a<|user|>\n  b <|tool|>c";
-    let letters: [u32; 8] = [30, 94, 86, 81, 81, 78, 94, 32];
-    let lacking = [&[67, 420, 68, 223][..], &letters, &[69]].concat();
-    let kept = [&[67, 420, 201, 223, 223, 68, 223][..], &letters, &[69]].concat();
-    let added = vec![67, 420, 68, 223, 421, 69];
-    let (user, tool) = (described("<|user|>", true), described("<|tool|>", false));
-    for (files, tokens) in [
-        (vec![], &lacking),
-        (vec![(CONFIG, json!({"added_tokens_decoder": {"420": user}}))], &lacking),
-        (
-            vec![(
-                CONFIG,
-                json!({"added_tokens_decoder": {"420": {"content": "<|user|>", "special": true}}}),
-            )],
-            &kept,
-        ),
-        (vec![(CONFIG, json!({"added_tokens_decoder": {"421": tool, "420": user}}))], &added),
-        (vec![(LIST, json!({"<|tool|>": 421, "<|user|>": 420}))], &added),
-        // Where one file describes the tokens, the others do not count.
-        (vec![(CONFIG, json!({"added_tokens_decoder": {}})), (LIST, json!({"<|tool|>": 421}))], &lacking),
-        (
-            vec![(CONFIG, json!({"added_tokens_decoder": {}})), (MAP, json!({"pad_token": "<|tool|>"}))],
-            &lacking,
-        ),
-        (vec![(MAP, json!({"additional_special_tokens": ["<|tool|>"]}))], &added),
-        (vec![(CONFIG, json!({"additional_special_tokens": ["<|tool|>"]}))], &added),
-        (vec![(CONFIG, json!({"extra_special_tokens": {"tool_token": "<|tool|>"}}))], &added),
-        (vec![(CONFIG, json!({"a_token": "<|a|>", "pad_token": "<|tool|>"}))], &added),
-    ] {
-        let tokenizer = with_files(&files).unwrap();
-        assert_eq!(&tokenizer.encode(text).unwrap(), tokens, "{files:?}");
-    }
-    // Generation stops at such a token.
-    assert_eq!(with_files(&[(CONFIG, json!({"eos_token": "<|tool|>"}))]).unwrap().eos(), [421]);
-}
-
-#[test]
-fn files_that_agree_change_nothing() {
-    let config = json!({"eos_token": "<|im_end|>", "pad_token": "c"});
-    let alone = with_files(&[(CONFIG, config.clone())]).unwrap();
-    let mut described_too = config.clone();
-    described_too["added_tokens_decoder"] = json!({"420": described("<|user|>", true)});
-    let special = json!({"additional_special_tokens": ["<|user|>"]});
-    for files in [
-        vec![(CONFIG, described_too)],
-        vec![(CONFIG, config), (LIST, json!({"<|user|>": 420})), (MAP, special)],
-    ] {
-        assert_eq!(with_files(&files).unwrap().hash().unwrap(), alone.hash().unwrap(), "{files:?}");
-    }
-    // A character of the vocabulary, found in texts as it is.
-    assert_eq!(alone.text_of(69).as_deref(), Some("c"));
-}
-
-#[test]
-fn added_tokens_that_would_get_another_number_are_refused() {
-    for (file, content, complaint) in [
-        (
-            CONFIG,
-            json!({"added_tokens_decoder": {"430": described("<|tool|>", false)}}),
-            "`<|tool|>` is token 430, but with tokenizer.json it becomes token 421",
-        ),
-        (
-            LIST,
-            json!({"<|user|>": 421}),
-            "`<|user|>` is token 421, but with tokenizer.json it becomes token 420",
-        ),
-        (CONFIG, json!({"added_tokens_decoder": {"x": {"content": "y"}}}), "`x` must be a token's number"),
-        (
-            CONFIG,
-            json!({"added_tokens_decoder": {"421": {}}}),
-            "`421` must be a token's number, with its `content`",
-        ),
-        (LIST, json!({"<|tool|>": "421"}), "`<|tool|>` must have a token's number"),
-    ] {
-        let error = with_files(&[(file, content)]).unwrap_err();
-        assert!(error.contains(&format!("{file}: ")) && error.contains(complaint), "{error}");
-    }
 }
 
 #[test]

@@ -11,11 +11,12 @@ use super::Moment;
 use super::added;
 use super::chat_template::ChatTemplate;
 use super::conversation::Message;
-use super::ending::{self, Ending};
+use super::ending::Ending;
 use super::extras::Extras;
 use super::growth;
 use super::source::{BuiltTokenizer, TokenizerSource};
 use super::template::Template;
+use super::trial;
 use crate::Error;
 use crate::Result;
 use crate::weights::Checkpoint;
@@ -79,7 +80,8 @@ impl Tokenizer {
     }
 
     /// Reads `tokenizer.json` and, where they exist, `tokenizer_config.json`, `special_tokens_map.json`,
-    /// `added_tokens.json`, `chat_template.jinja`, and `generation_config.json`. `template` replaces the model's own.
+    /// `added_tokens.json`, `chat_template.jinja`, `additional_chat_templates/tool_use.jinja`, and
+    /// `generation_config.json`. `template` replaces the model's own.
     pub fn from_folder(
         folder: impl AsRef<Path>,
         template: Option<&ChatTemplate>,
@@ -141,7 +143,7 @@ impl Tokenizer {
         let of = |tools: &[Value]| Ending::of(template.as_ref()?, tools, &special);
         let ending = of(&[]).unwrap_or_default();
         let has_own = template.as_ref().is_some_and(Template::has_tool_use);
-        let tool_ending = has_own.then(|| of(&[ending::tool()])).flatten().unwrap_or_else(|| ending.clone());
+        let tool_ending = has_own.then(|| of(&[trial::tool()])).flatten().unwrap_or_else(|| ending.clone());
         // Generation also stops at the end-of-turn token, where that differs from the end-of-text token.
         let turn = inner.encode(ending.turn.as_str(), false).map_err(wrong)?;
         let turn = turn
@@ -244,13 +246,14 @@ impl Tokenizer {
             return Err(Error::file(&self.path, NO_TEMPLATE));
         };
         template.render(messages, tools, add_generation_prompt).map_err(|what| {
-            Error::file(&self.path, format!("the chat template refuses the conversation: {what}"))
+            Error::file(&self.path, template.refused(messages, tools, add_generation_prompt, &what))
         })
     }
 
-    /// The prompt for the model's answer to a conversation. Fields that the chat template would ignore are errors.
+    /// The prompt for the model's answer to a conversation. Turns and fields that the chat template would ignore are
+    /// errors.
     pub fn chat_prompt(&self, messages: &[Message], tools: &[Value]) -> Result<Vec<u32>> {
-        let checked = self.template.as_ref().map_or(Ok(()), |template| template.check(messages, tools));
+        let checked = self.template.as_ref().map_or(Ok(()), |template| template.check(messages, tools, true));
         checked.map_err(|what| Error::file(&self.path, what))?;
         self.encode(&self.render(messages, tools, true)?)
     }

@@ -269,7 +269,7 @@ pub const KEYS: &[Key] = &[
         "data.uncertainty",
         Text,
         "",
-        "file that `tokensieve uncertainty` wrote for these rows: the objective reads `bald` from it, and `base_loss` if it is of the same model",
+        "file that `tokensieve uncertainty` wrote for these rows: the objective reads `bald` from it, and `base_loss` if it is of the same model without an adapter",
     ),
     key("eval.NAME.data", Text, "", "held-out set called NAME: a file or a set of the catalogue"),
     key("eval.NAME.split", Text, "", "split of a catalogue set; default test"),

@@ -12,7 +12,8 @@
 //!
 //! Older files have no `tail_log_probs`: what is missing to 1 takes their place.
 //!
-//! The metadata say what made it: `format`, `model` (a hash, or the name of a language), `data` (a hash), `vocabulary`.
+//! The metadata say what made it: `format`, `model` (a hash, or the name of a language), `adapter` (a hash, or nothing),
+//! `data` (a hash), `vocabulary`. Older files do not say which adapter.
 #![allow(unsafe_code)] // Memory-mapping.
 
 use std::collections::HashMap;
@@ -57,6 +58,8 @@ pub struct TopFile {
     vocabulary: i64,
     /// Hash of the checkpoint that it was made with, or the name of the language whose distribution it is.
     pub model: String,
+    /// Hash of the adapter on that checkpoint, empty if there was none; `None` in an older file, which does not say.
+    pub adapter: Option<String>,
     /// Hash of the data set that it was made for.
     pub data: String,
     /// Where the tokens of each row's documents lie, the row's first one's first.
@@ -125,6 +128,7 @@ impl TopFile {
             k,
             vocabulary: entry("vocabulary").parse().unwrap_or(0),
             model: entry("model"),
+            adapter: metadata.get("adapter").cloned(),
             data: entry("data"),
             rows,
             labels: place("labels", Dtype::I32, &one)?,
@@ -208,6 +212,12 @@ impl TopFile {
             top.tails.push((left_out.map(f64::from).sum::<f64>() + self.tail(token)) as f32);
         }
         Ok(top)
+    }
+
+    /// The probability that its tokens have of a prediction, on average.
+    pub fn share(&self) -> f64 {
+        let tokens = self.labels.len() / 4;
+        1.0 - (0..tokens).map(|token| self.tail(token)).sum::<f64>() / tokens.max(1) as f64
     }
 
     fn probability(&self, log_probs: &Range<usize>, i: usize) -> f32 {

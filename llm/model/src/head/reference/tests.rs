@@ -6,7 +6,7 @@ use std::path::Path;
 use tch::Tensor;
 
 use super::file::{FORMAT, TAILS};
-use super::{Place, TopFile, TopTable};
+use super::{Origin, Place, TopFile, TopTable};
 use crate::head::Top;
 use crate::weights::save_safetensors;
 
@@ -16,7 +16,7 @@ const VOCABULARY: i64 = 9;
 fn write(path: &Path, of: &str, top: &Top) {
     let mut table = TopTable::new(top.k);
     table.push([(0, 1)], &[3], [0.5], top);
-    table.write(path, VOCABULARY, of, "d").unwrap();
+    table.write(path, VOCABULARY, Origin { model: of, adapter: None, data: "d" }).unwrap();
 }
 
 /// The same file as it was before it had the tails.
@@ -49,7 +49,11 @@ fn a_small_rest_keeps_its_digits() {
     near(tail(&path, usize::MAX), 1e-12);
     near(tail(&path, 2), 1e-9 + 1e-12);
     near(tail(&path, 1), 0.35);
+    let open = || TopFile::open(&path, VOCABULARY, "d").unwrap();
+    assert_eq!(open().adapter.as_deref(), Some(""));
+    near(open().share(), 1.0);
     without_tails(&path, "hash");
+    assert_eq!(open().adapter, None);
     assert!((0.0..1e-6).contains(&tail(&path, 3)));
     near(tail(&path, 1), 0.35);
 }

@@ -9,6 +9,17 @@ use crate::head::{Head, Rows, Top};
 use crate::weights::save_safetensors;
 use crate::{Document, Error, Model, Result};
 
+/// What a file's predictions are made from.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin<'a> {
+    /// Hash of the checkpoint, or the name of the language whose distribution it is.
+    pub model: &'a str,
+    /// Hash of the adapter on the checkpoint.
+    pub adapter: Option<&'a str>,
+    /// Hash of the data set.
+    pub data: &'a str,
+}
+
 /// The most probable tokens of documents' predictions, in memory.
 #[derive(Clone, Debug)]
 pub struct TopTable {
@@ -49,9 +60,8 @@ impl TopTable {
         self.top.extend(top);
     }
 
-    /// Writes the file for a model of this vocabulary. `of` says what the predictions are of, and `data` is the hash of
-    /// the data set.
-    pub fn write(&self, path: &Path, vocabulary: i64, of: &str, data: &str) -> Result<()> {
+    /// Writes the file for a model of this vocabulary.
+    pub fn write(&self, path: &Path, vocabulary: i64, origin: Origin<'_>) -> Result<()> {
         let ids: Vec<i32> = self.top.ids.iter().map(|id| *id as i32).collect();
         let shape = [self.labels.len() as i64, self.top.k as i64];
         let log = |probabilities: &[f32]| Tensor::from_slice(probabilities).log().to_kind(Kind::Float);
@@ -65,8 +75,13 @@ impl TopTable {
             (TAILS, log(&self.top.tails)),
         ];
         let vocabulary = vocabulary.to_string();
-        let metadata =
-            [("format", FORMAT), ("model", of), ("data", data), ("vocabulary", vocabulary.as_str())];
+        let metadata = [
+            ("format", FORMAT),
+            ("model", origin.model),
+            ("adapter", origin.adapter.unwrap_or_default()),
+            ("data", origin.data),
+            ("vocabulary", vocabulary.as_str()),
+        ];
         let tensors: Vec<(String, Tensor)> =
             tensors.into_iter().map(|(name, tensor)| (name.to_owned(), tensor)).collect();
         save_safetensors(path, &tensors, &metadata)
@@ -75,15 +90,13 @@ impl TopTable {
 
 /// Computes the k most probable tokens of everything that the documents predict, and writes them. Returns k, or the
 /// vocabulary's size if that is less.
-///
-/// `model_hash` and `data_hash` say what it was made from.
 pub fn write_top(
     path: &Path,
     model: &Model,
     documents: &[&Document],
     k: usize,
     micro_tokens: usize,
-    [model_hash, data_hash]: [&str; 2],
+    origin: Origin<'_>,
 ) -> Result<usize> {
     let mut head = Head::default();
     let vocabulary = model.config().vocab_size;
@@ -104,6 +117,6 @@ pub fn write_top(
         let each = (0..).zip(&members).map(|(place, document)| (document.row, predicted(place)));
         table.push(each, &labels, stats.iter().map(|row| row.loss), &top);
     }
-    table.write(path, vocabulary, model_hash, data_hash)?;
+    table.write(path, vocabulary, origin)?;
     Ok(table.k())
 }

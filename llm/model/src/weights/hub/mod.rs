@@ -26,6 +26,7 @@ use tokensieve_data::{Progress, download, sha256_of};
 use crate::Error;
 use crate::Result;
 use crate::error::MODEL;
+use crate::text::is_further;
 use crate::weights::safetensors::{INDEX, OTHERS_TOKENIZER, TEXT_FILES, WHOLE, is_complete};
 
 /// Timeout for a connection, and for the beginning of a response (choice).
@@ -168,8 +169,8 @@ impl Hub {
     /// Downloads one file into the model's folder: its content as a blob named by its hash, and a link to that in the
     /// snapshot.
     fn download(&self, address: &str, folder: &Path, commit: &str, file: &str) -> Result<(), String> {
-        let (blobs, snapshot) = (folder.join("blobs"), folder.join("snapshots").join(commit));
-        for needed in [&blobs, &snapshot] {
+        let (blobs, link) = (folder.join("blobs"), folder.join("snapshots").join(commit).join(file));
+        for needed in [Some(blobs.as_path()), link.parent()].into_iter().flatten() {
             fs::create_dir_all(needed).map_err(|error| format!("{}: {error}", needed.display()))?;
         }
         let etag = self.etag(address)?;
@@ -177,10 +178,10 @@ impl Hub {
         if !blob.exists() {
             self.download_blob(address, &blob, &etag, file)?;
         }
-        let link = snapshot.join(file);
         // A dangling link would be in the way.
         let _ = fs::remove_file(&link);
-        symlink(Path::new("../../blobs").join(&etag), &link)
+        let up = "../".repeat(2 + file.matches('/').count());
+        symlink(Path::new(&up).join("blobs").join(&etag), &link)
             .map_err(|error| format!("{}: {error}", link.display()))
     }
 
@@ -310,8 +311,10 @@ fn wanted(revision: &Revision) -> Result<Vec<&str>, String> {
         return Err(format!("has neither {WHOLE} nor {INDEX}; other formats of weights are not supported"));
     }
     // The weights come last, so that errors in the small files show early. What other programs read is for copies.
-    let texts =
-        names().filter(|name| ["config.json", OTHERS_TOKENIZER].contains(name) || TEXT_FILES.contains(name));
+    let is_text = |name: &&str| {
+        ["config.json", OTHERS_TOKENIZER].contains(name) || TEXT_FILES.contains(name) || is_further(name)
+    };
+    let texts = names().filter(is_text);
     Ok(texts.chain(weights).collect())
 }
 

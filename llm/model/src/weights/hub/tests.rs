@@ -57,6 +57,8 @@ fn files() -> HashMap<&'static str, Vec<u8>> {
         ("config.json", read("config.json")),
         ("model.safetensors", read("model.safetensors")),
         ("chat_template.json", br#"{"chat_template": "of its own"}"#.to_vec()),
+        ("additional_chat_templates/tool_use.jinja", b"of its own, for tools".to_vec()),
+        ("additional_chat_templates/notes/original.jinja", b"never fetched".to_vec()),
         ("pytorch_model.bin", b"never fetched".to_vec()),
         // Some programs write an index of a single file.
         ("model.safetensors.index.json", b"never fetched".to_vec()),
@@ -86,7 +88,7 @@ fn a_model_is_fetched_once_and_found_again_without_the_server() {
     );
     assert_eq!(fs::read_to_string(cache.path().join("models--org--tiny/refs/main")).unwrap(), COMMIT);
     assert!(server.requests().iter().any(|request| request.range_start() == Some(1000)));
-    for text in ["chat_template.json", "tokenizer.model"] {
+    for text in ["chat_template.json", "tokenizer.model", "additional_chat_templates/tool_use.jinja"] {
         assert!(snapshot.join(text).is_file());
     }
     let is_wanted = |path: &str| {
