@@ -74,7 +74,7 @@ pub(crate) fn never_ends(set: &DataSet, tokenizer: &Tokenizer) -> Option<String>
     } else if set.documents.iter().all(is_cut) {
         format!("all documents are cut before {names} (data.max_length, data.truncate)")
     } else {
-        format!("the chat template does not write {names} after an answer, or the rows give it the weight 0")
+        format!("{names} follows no answer, or has the weight 0 there")
     })
 }
 

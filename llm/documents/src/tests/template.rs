@@ -234,8 +234,14 @@ fn a_response_that_is_written_as_json_is_whole() {
         "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content | tojson }}<|im_end|>\n{% endfor %}\
          {% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
     );
-    let set = load(&sandbox.source(r#"{"question": "Q", "answer": "a\n\"é\"\\"}"#), &tokenizer).unwrap();
+    let source = sandbox.source(r#"{"question": "Q", "answer": "a\n\"é\"\\"}"#);
+    let set = load(&source, &tokenizer).unwrap();
     assert!(shown(&set)[0].ends_with(r#"["a\n\"é\"\\"<|im_end|>]"#), "{}", shown(&set)[0]);
+    let tokenizer = with_template(
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content | tojson(ensure_ascii=true) }}<|im_end|>\n\
+         {% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
+    );
+    assert!(shown(&load(&source, &tokenizer).unwrap())[0].contains(r"\u00e9"));
 }
 
 #[test]
@@ -250,6 +256,9 @@ fn arguments_that_are_json_text_are_written_once() {
     };
     let items = "{% for k, v in c.arguments.items() %}{{ k }}={{ v }};{% endfor %}";
     let either = "{{ c.arguments if c.arguments is string else c.arguments | tojson }}";
+    let only_objects = "{% if c.arguments is mapping %}{% for k, v in c.arguments.items() %}{{ k }}={{ v }};{% endfor %}{% endif %}";
+    let braces = "{{ '{' }}{% if c.arguments is string %}{{ c.arguments }}{% else %}{% for k, v in c.arguments.items() %}\
+                  {{ k }}:{{ v }},{% endfor %}{% endif %}{{ '}' }}";
     let (text, object) = (r#"{"z":1,"a":"é"}"#, r#"{"z": 1, "a": "é"}"#);
     for (call, written) in [
         ("{{ c.arguments | tojson }}", object),
@@ -257,6 +266,9 @@ fn arguments_that_are_json_text_are_written_once() {
         (either, text),
         (items, "z=1;a=é;"),
         ("{{ c | tojson }}", r#"{"name": "f", "arguments": {"z": 1, "a": "é"}}"#),
+        // In braces of its own, and of objects alone.
+        (braces, "{z:1,a:é,}"),
+        (only_objects, "z=1;a=é;"),
     ] {
         let tokenizer = with_template(&template(call));
         let quoted = serde_json::Value::from(text);
@@ -292,7 +304,94 @@ fn every_key_of_a_turn_reaches_the_template() {
         assert!(shown(&set)[0].ends_with(&format!("[{written}<|im_end|>]")), "{}", shown(&set)[0]);
     }
     let error = load(&row(r#", "reasoning": "hm""#), &tokenizer).unwrap_err().to_string();
-    assert!(error.contains("message 2: the chat template ignores `reasoning`; remove it"), "{error}");
+    let complaint =
+        "message 2: the chat template ignores `reasoning`; rename it to `thinking`, which it reads";
+    assert!(error.contains(complaint), "{error}");
+    // The same under two names, of which the template reads one; and a switch.
+    for (of_template, written) in [
+        (r#", "thinking": "hm", "reasoning": "hm""#, "(hm)A"),
+        (r#", "thinking": "hm", "reasoning": false"#, "(hm)A"),
+    ] {
+        let set = load(&row(of_template), &tokenizer).unwrap();
+        assert!(shown(&set)[0].ends_with(&format!("[{written}<|im_end|>]")), "{}", shown(&set)[0]);
+    }
+}
+
+#[test]
+fn a_response_may_begin_in_the_prompt() {
+    let sandbox = Sandbox::new();
+    let tokenizer = with_template(
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}\
+         {% if add_generation_prompt %}<|im_start|>assistant\n<think>\n{% endif %}",
+    );
+    let row = r#"{"question": "Q", "answer": "<think>\nhm\n</think>\n\nA"}"#;
+    let set = load(&sandbox.source(row), &tokenizer).unwrap();
+    assert!(shown(&set)[0].ends_with("<think>\n[hm\n</think>\n\nA<|im_end|>]"), "{}", shown(&set)[0]);
+}
+
+#[test]
+fn each_call_and_its_arguments_are_written() {
+    let sandbox = Sandbox::new();
+    let load_with = |call: &str, arguments: [&str; 2]| {
+        let tokenizer = with_template(&format!(
+            "{{% for m in messages %}}<|im_start|>{{{{ m.role }}}}\n{{{{ m.content or '' }}}}{call}<|im_end|>\n{{% endfor %}}\
+             {{% if add_generation_prompt %}}<|im_start|>assistant\n{{% endif %}}"
+        ));
+        let calls =
+            arguments.map(|arguments| format!(r#"{{"name": "f", "arguments": {arguments}}}"#)).join(", ");
+        let turn = format!(r#"{{"role": "assistant", "content": null, "tool_calls": [{calls}]}}"#);
+        let row = format!(r#"{{"messages": [{{"role": "user", "content": "Q"}}, {turn}]}}"#);
+        load(&sandbox.source(row), &tokenizer)
+            .map(|set| shown(&set)[0].clone())
+            .map_err(|error| error.to_string())
+    };
+    let [first, names, all] = [
+        "{% if m.tool_calls %}{{ m.tool_calls[0] | tojson }}{% endif %}",
+        "{% for c in m.tool_calls %}{% set c = c.function or c %}{{ c.name }}();{% endfor %}",
+        "{% for c in m.tool_calls %}{% set c = c.function or c %}{{ c.name }}({{ c.arguments | tojson }});{% endfor %}",
+    ];
+    let error = load_with(first, [r#"{"x": 1}"#, r#"{"x": 2}"#]).unwrap_err();
+    assert!(
+        error.contains("message 2: the chat template ignores call 2 of `tool_calls`; remove it"),
+        "{error}"
+    );
+    let error = load_with(names, ["{}", r#"{"x": 2}"#]).unwrap_err();
+    let complaint = "message 2: the chat template ignores the arguments of call 2 of `tool_calls`; remove";
+    assert!(error.contains(complaint), "{error}");
+    for (call, arguments, written) in
+        [(names, ["{}", "\"\""], "f();f();"), (all, [r#"{"x": 1}"#, "\" \""], r#"f({"x": 1});f({});"#)]
+    {
+        let shown = load_with(call, arguments).unwrap();
+        assert!(shown.ends_with(&format!("[{written}<|im_end|>]")), "{shown}");
+    }
+}
+
+#[test]
+fn a_prompt_may_leave_out_what_earlier_turns_thought() {
+    let tokenizer = with_template(
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.thinking and loop.last and not add_generation_prompt %}\
+         ({{ m.thinking }}){% endif %}{{ m.content }}<|im_end|>\n{% endfor %}\
+         {% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
+    );
+    let thinking = [("thinking".to_owned(), "hm".into())].into_iter().collect();
+    let answer = Message { fields: thinking, ..Message::new("assistant", "A") };
+    tokenizer.chat_prompt(&[Message::new("user", "Q"), answer, Message::new("user", "Q")], &[]).unwrap();
+}
+
+#[test]
+fn a_template_that_writes_no_text_says_so() {
+    let sandbox = Sandbox::new();
+    // Of models that see pictures: the content is a list of parts.
+    let tokenizer = with_template(
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{% for part in m.content if part.type == 'text' %}\
+         {{ part.text }}{% endfor %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
+    );
+    let error =
+        load(&sandbox.source(r#"{"question": "Q", "answer": "A"}"#), &tokenizer).unwrap_err().to_string();
+    assert!(
+        error.contains("message 1: the chat template writes the text of no turn; use another"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -21,9 +21,17 @@ pub struct Message {
 /// The fields besides role and text that most templates know. A turn can have others, which some template may read.
 pub const FIELDS: [&str; 4] = ["tool_calls", "tool_call_id", "name", "reasoning_content"];
 
-/// The fields that the model has to read: calls, and reasoning under the names that it has. If the chat template ignores
-/// one, the row is bad. Others only name a speaker, refer to a call, or say something about the row.
-pub(super) const READ_BY_MODEL: [&str; 4] = ["tool_calls", "reasoning_content", "reasoning", "thinking"];
+/// The field with a turn's calls of tools.
+pub(super) const CALLS: &str = "tool_calls";
+
+/// The names that a turn's reasoning has in chat templates.
+pub(super) const REASONING: [&str; 3] = ["reasoning_content", "reasoning", "thinking"];
+
+/// The arguments of a call, which may be those of its `function`.
+pub(super) fn arguments_of(call: &mut Value) -> Option<&mut Value> {
+    let call = if call.get("function").is_some() { &mut call["function"] } else { call };
+    call.get_mut("arguments")
+}
 
 /// Training weights of a response's tokens.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,24 +95,23 @@ impl Message {
 
     /// Whether it has neither text nor calls.
     pub(super) fn is_empty(&self) -> bool {
-        self.content.trim().is_empty() && !self.fields.contains_key("tool_calls")
+        self.content.trim().is_empty() && !self.fields.contains_key(CALLS)
     }
 
     /// With the arguments of its calls as objects, where they are JSON text; `None` if none are.
     pub(super) fn with_parsed_arguments(&self) -> Option<Self> {
-        let mut calls = self.fields.get("tool_calls")?.clone();
+        let mut calls = self.fields.get(CALLS)?.clone();
         let mut is_changed = false;
-        for call in calls.as_array_mut()? {
-            let call = if call.get("function").is_some() { &mut call["function"] } else { call };
-            let Some(arguments) = call.get_mut("arguments") else { continue };
-            let parsed = arguments.as_str().map(serde_json::from_str::<Map<String, Value>>);
-            let Some(Ok(parsed)) = parsed else { continue };
-            *arguments = Value::Object(parsed);
+        for arguments in calls.as_array_mut()?.iter_mut().filter_map(arguments_of) {
+            let Some(text) = arguments.as_str() else { continue };
+            let text = if text.trim().is_empty() { "{}" } else { text };
+            let Ok(parsed) = serde_json::from_str::<Map<String, Value>>(text) else { continue };
+            *arguments = parsed.into();
             is_changed = true;
         }
         is_changed.then(|| {
             let mut message = self.clone();
-            message.fields.insert("tool_calls".to_owned(), calls);
+            message.fields.insert(CALLS.to_owned(), calls);
             message
         })
     }

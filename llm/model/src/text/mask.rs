@@ -138,7 +138,7 @@ impl Tokenizer {
                      the prompt that the model would see is not known"
                 ));
             }
-            if !is_written(&message.content, &text[prompt.len()..]) {
+            if !is_written(&message.content, &text, prompt.len()) {
                 return Err(format!(
                     "message {number}: the chat template leaves out a part of the response; remove that part, write \
                      reasoning as `reasoning_content`, or use another template"

@@ -105,7 +105,8 @@ impl Template {
         Ok(messages.iter().map(value).collect())
     }
 
-    /// Whether the arguments of calls must be objects: the template would quote their JSON text, or cannot write it.
+    /// Whether the arguments of calls must be objects: of their JSON text the template would make a string, or write it
+    /// within braces of its own, or not at all.
     fn takes_objects(&self, source: &Source) -> bool {
         let text = |arguments: &Json| {
             trial::calls(arguments).into_iter().find_map(|messages| {
@@ -114,10 +115,14 @@ impl Template {
                 text(&[trial::tool()]).or_else(|| text(&[]))
             })
         };
-        let object = json!({trial::WORD: 1});
-        *source.takes_objects.get_or_init(|| match text(&Json::from(object.to_string())) {
-            Some(text) => text.contains(&format!("\\\"{}\\\"", trial::WORD)),
-            None => text(&object).is_some(),
+        *source.takes_objects.get_or_init(|| {
+            let object = json!({trial::ARGUMENT: 1});
+            let json = object.to_string();
+            let Some(of_object) = text(&object) else { return false };
+            let Some(of_text) = text(&Json::from(json.as_str())) else { return true };
+            of_text.contains(&format!("\\\"{}\\\"", trial::ARGUMENT))
+                || of_text.contains(&format!("{{{json}"))
+                || !of_text.contains(trial::ARGUMENT) && of_object.contains(trial::ARGUMENT)
         })
     }
 

@@ -7,6 +7,9 @@ use super::conversation::Message;
 /// A word that occurs in no template, without white space that a template would trim.
 pub(super) const WORD: &str = "tokensieve-response";
 
+/// The name of an argument, likewise.
+pub(super) const ARGUMENT: &str = "tokensieve-argument";
+
 /// A tool.
 pub(super) fn tool() -> Value {
     let parameters = json!({"type": "object", "properties": {}, "required": []});
