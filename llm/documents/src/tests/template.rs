@@ -389,7 +389,7 @@ fn a_template_that_writes_no_text_says_so() {
     let error =
         load(&sandbox.source(r#"{"question": "Q", "answer": "A"}"#), &tokenizer).unwrap_err().to_string();
     assert!(
-        error.contains("message 1: the chat template writes the text of no turn; use another"),
+        error.contains("rows:1: the chat template writes the text of no turn; use another template"),
         "{error}"
     );
 }

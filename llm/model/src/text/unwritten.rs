@@ -53,17 +53,13 @@ impl Template {
         for (index, message) in messages.iter().enumerate() {
             let (number, role) = (index + 1, &message.role);
             if is_unmarked(index) && same_with(index, &marked[index]) {
-                let writes_none =
-                    (0..messages.len()).all(|turn| !has_text(&messages[turn]) || is_unmarked(turn));
-                let what = if writes_none {
-                    "writes the text of no turn; use another template".to_owned()
-                } else {
-                    format!(
-                        "ignores the content of this `{role}` turn; move it to a turn that the template writes, or use \
-                         another template"
-                    )
-                };
-                return Err(format!("message {number}: the chat template {what}"));
+                if (0..messages.len()).all(|turn| !has_text(&messages[turn]) || is_unmarked(turn)) {
+                    return Err("the chat template writes the text of no turn; use another template".into());
+                }
+                return Err(format!(
+                    "message {number}: the chat template ignores the content of this `{role}` turn; move it to a turn \
+                     that the template writes, or use another template"
+                ));
             }
             for Part { name, without, renamed } in &parts[index] {
                 if !same(index, without) {
