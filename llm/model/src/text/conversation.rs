@@ -27,10 +27,9 @@ pub(super) const CALLS: &str = "tool_calls";
 /// The names that a turn's reasoning has in chat templates.
 pub(super) const REASONING: [&str; 3] = ["reasoning_content", "reasoning", "thinking"];
 
-/// The arguments of a call, which may be those of its `function`.
-pub(super) fn arguments_of(call: &mut Value) -> Option<&mut Value> {
-    let call = if call.get("function").is_some() { &mut call["function"] } else { call };
-    call.get_mut("arguments")
+/// What a call says, be it in its `function` or by itself.
+pub(super) fn function_of(call: &mut Value) -> &mut Value {
+    if call.get("function").is_some() { &mut call["function"] } else { call }
 }
 
 /// Training weights of a response's tokens.
@@ -102,7 +101,8 @@ impl Message {
     pub(super) fn with_parsed_arguments(&self) -> Option<Self> {
         let mut calls = self.fields.get(CALLS)?.clone();
         let mut is_changed = false;
-        for arguments in calls.as_array_mut()?.iter_mut().filter_map(arguments_of) {
+        for call in calls.as_array_mut()?.iter_mut().map(function_of) {
+            let Some(arguments) = call.get_mut("arguments") else { continue };
             let Some(text) = arguments.as_str() else { continue };
             let text = if text.trim().is_empty() { "{}" } else { text };
             let Ok(parsed) = serde_json::from_str::<Map<String, Value>>(text) else { continue };

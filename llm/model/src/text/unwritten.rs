@@ -2,9 +2,9 @@
 //! notice.
 
 use minijinja::Value;
-use serde_json::{Map, Value as Json};
+use serde_json::{Map, Value as Json, json};
 
-use super::conversation::{CALLS, Message, REASONING, arguments_of};
+use super::conversation::{CALLS, Message, REASONING, function_of};
 use super::python::is_space;
 use super::template::Template;
 
@@ -23,12 +23,17 @@ impl Template {
         let text = |messages: &[Value], tools: &[Json]| {
             self.render_source(source, messages.to_vec(), tools, add_generation_prompt)
         };
-        let marked: Vec<Message> = messages.iter().enumerate().map(with_mark).collect();
-        let marked = self.values(&marked, tools)?;
-        let of_marks = text(&marked, tools).unwrap_or_default();
-        let is_unmarked = |index: usize| has_text(&messages[index]) && !of_marks.contains(&mark(index));
-        let parts: Vec<Vec<Part>> = messages.iter().map(parts).collect();
-        if tools.is_empty() && parts.iter().all(Vec::is_empty) && !(0..messages.len()).any(is_unmarked) {
+        let marked: Vec<Message> = messages.iter().enumerate().map(with_marks).collect();
+        let of_marks = text(&self.values(&marked, tools)?, tools).unwrap_or_default();
+        let is_marked =
+            |turn: usize, part: Part| part.mark(turn).is_some_and(|mark| of_marks.contains(&mark));
+        let mut doubts = Vec::new();
+        for (turn, message) in messages.iter().enumerate() {
+            doubts.extend(
+                parts(message).into_iter().filter(|part| !is_marked(turn, *part)).map(|part| (turn, part)),
+            );
+        }
+        if tools.is_empty() && doubts.is_empty() {
             return Ok(());
         }
         let whole = self.values(messages, tools)?;
@@ -41,37 +46,41 @@ impl Template {
                     .into(),
             );
         }
-        let same_with = |index: usize, other: &Value| {
+        let is_same_with = |turn: usize, other: &Message| {
             let mut others = whole.clone();
-            others[index] = other.clone();
-            beginning(&whole[..=index]) == beginning(&others[..=index])
-                && text(&others, tools).is_ok_and(|text| text == written)
+            others[turn] = self.values(std::slice::from_ref(other), tools)?.remove(0);
+            let same = beginning(&whole[..=turn]) == beginning(&others[..=turn])
+                && text(&others, tools).is_ok_and(|text| text == written);
+            Ok::<_, String>(same)
         };
-        let same = |index: usize, other: &Message| {
-            self.values(std::slice::from_ref(other), tools).is_ok_and(|values| same_with(index, &values[0]))
-        };
-        for (index, message) in messages.iter().enumerate() {
-            let (number, role) = (index + 1, &message.role);
-            if is_unmarked(index) && same_with(index, &marked[index]) {
-                if (0..messages.len()).all(|turn| !has_text(&messages[turn]) || is_unmarked(turn)) {
-                    return Err("the chat template writes the text of no turn; use another template".into());
-                }
-                return Err(format!(
-                    "message {number}: the chat template ignores the content of this `{role}` turn; move it to a turn \
-                     that the template writes, or use another template"
-                ));
+        for (turn, part) in doubts {
+            let message = &messages[turn];
+            let without = part.removed_from(message, turn);
+            if !is_same_with(turn, &without)? {
+                continue;
             }
-            for Part { name, without, renamed } in &parts[index] {
-                if !same(index, without) {
-                    continue;
+            let what = match part {
+                Part::Text if !messages.iter().enumerate().any(|(turn, _)| is_marked(turn, Part::Text)) => {
+                    return Err(
+                        "the chat template writes the text of no turn; use another template".to_owned()
+                    );
                 }
-                let read = renamed.iter().find(|(_, renamed)| !same(index, renamed));
-                let remedy = match read {
-                    Some((other, _)) => format!("rename it to `{other}`, which it reads"),
-                    None => "remove it, or write it into the content".to_owned(),
-                };
-                return Err(format!("message {number}: the chat template ignores {name}; {remedy}"));
-            }
+                Part::Text => format!(
+                    "the content of this `{}` turn; move it to a turn that the template writes, or use another template",
+                    message.role
+                ),
+                _ => {
+                    let mut remedy = "remove it, or write it into the content".to_owned();
+                    for (name, renamed) in part.renamed(message, &without) {
+                        if !is_same_with(turn, &renamed)? {
+                            remedy = format!("rename it to `{name}`, which it reads");
+                            break;
+                        }
+                    }
+                    format!("{}; {remedy}", part.name(message))
+                }
+            };
+            return Err(format!("message {}: the chat template ignores {what}", turn + 1));
         }
         Ok(())
     }
@@ -127,60 +136,141 @@ fn ascii(quoted: &str) -> String {
     escaped
 }
 
-/// What the model has to read of a turn besides its text.
-struct Part {
-    name: String,
-    /// The turn without it.
-    without: Message,
-    /// The turn with it under each of the other names that it has in templates.
-    renamed: Vec<(&'static str, Message)>,
+/// What the model has to read of a turn.
+#[derive(Clone, Copy)]
+enum Part {
+    Text,
+    /// One of its calls of tools.
+    Call(usize),
+    /// The arguments of one.
+    Arguments(usize),
+    /// Reasoning under one of its names.
+    Reasoning(&'static str),
 }
 
-/// The calls of a turn, their arguments, and its reasoning.
 fn parts(message: &Message) -> Vec<Part> {
-    let mut parts = Vec::new();
-    let calls = message.fields.get(CALLS).and_then(Json::as_array).map_or(&[][..], Vec::as_slice);
-    for (index, call) in calls.iter().enumerate() {
-        let (mut without, mut call) = (calls.to_vec(), call.clone());
-        without.remove(index);
-        let name =
-            if calls.len() == 1 { format!("`{CALLS}`") } else { format!("call {} of `{CALLS}`", index + 1) };
-        let mut part = |name, calls: Vec<Json>| {
-            let mut without = message.clone();
-            if calls.is_empty() {
-                without.fields.shift_remove(CALLS);
-            } else {
-                without.fields.insert(CALLS.to_owned(), calls.into());
-            }
-            parts.push(Part { name, without, renamed: Vec::new() });
-        };
-        part(name.clone(), without);
-        if let Some(arguments) = arguments_of(&mut call)
-            && let Some(none) = emptied(arguments)
-        {
-            *arguments = none;
-            let mut calls = calls.to_vec();
-            calls[index] = call;
-            part(format!("the arguments of {name}"), calls);
+    let calls = calls_of(message).iter().enumerate().flat_map(|(index, call)| {
+        let arguments = call.get("function").unwrap_or(call).get("arguments").and_then(emptied);
+        [Some(Part::Call(index)), arguments.map(|_| Part::Arguments(index))].into_iter().flatten()
+    });
+    let is_reasoning =
+        |key: &&str| message.fields.get(*key).is_some_and(|value| value.is_string() || value.is_array());
+    let reasoning = REASONING.into_iter().filter(is_reasoning).map(Part::Reasoning);
+    let text = (!message.content.trim().is_empty()).then_some(Part::Text);
+    text.into_iter().chain(calls).chain(reasoning).collect()
+}
+
+impl Part {
+    /// The word that takes its place to see whether the template writes it; none for reasoning, which templates leave out
+    /// of earlier turns.
+    fn mark(self, turn: usize) -> Option<String> {
+        match self {
+            Self::Text => Some(format!("tokensieve-turn-{turn}-")),
+            Self::Call(index) => Some(format!("tokensieve-call-{turn}-{index}-")),
+            Self::Arguments(index) => Some(format!("tokensieve-arguments-{turn}-{index}-")),
+            Self::Reasoning(_) => None,
         }
     }
-    for key in REASONING {
-        let Some(reasoning) = message.fields.get(key).filter(|value| value.is_string() || value.is_array())
-        else {
-            continue;
-        };
-        // Some servers write it under two names, of which templates take one.
-        let mut without = message.clone();
-        without.fields.retain(|key, value| !(REASONING.contains(&key.as_str()) && value == reasoning));
-        let renamed =
-            REASONING.into_iter().filter(|other| !message.fields.contains_key(*other)).map(|other| {
-                let mut renamed = without.clone();
-                renamed.fields.insert(other.to_owned(), reasoning.clone());
-                (other, renamed)
-            });
-        parts.push(Part { name: format!("`{key}`"), renamed: renamed.collect(), without });
+
+    /// Puts its mark in its place.
+    fn mark_in(self, message: &mut Message, turn: usize) {
+        let Some(mark) = self.mark(turn) else { return };
+        match self {
+            Self::Text => message.content = mark,
+            Self::Call(index) => {
+                if let Some(name) = function(message, index).and_then(|call| call.get_mut("name")) {
+                    *name = mark.into();
+                }
+            }
+            Self::Arguments(index) => {
+                if let Some(arguments) = function(message, index).and_then(|call| call.get_mut("arguments")) {
+                    let marked = json!({mark: 1});
+                    *arguments = if arguments.is_string() { marked.to_string().into() } else { marked };
+                }
+            }
+            Self::Reasoning(_) => {}
+        }
     }
-    parts
+
+    /// The turn without it, or with another text.
+    fn removed_from(self, message: &Message, turn: usize) -> Message {
+        let mut without = message.clone();
+        match self {
+            Self::Text => self.mark_in(&mut without, turn),
+            Self::Call(index) => {
+                if let Some(calls) = calls_in(&mut without) {
+                    calls.remove(index);
+                }
+                if calls_of(&without).is_empty() {
+                    without.fields.shift_remove(CALLS);
+                }
+            }
+            Self::Arguments(index) => {
+                if let Some(arguments) =
+                    function(&mut without, index).and_then(|call| call.get_mut("arguments"))
+                    && let Some(none) = emptied(arguments)
+                {
+                    *arguments = none;
+                }
+            }
+            // Some servers write it under two names, of which templates take one.
+            Self::Reasoning(key) => {
+                let reasoning = &message.fields[key];
+                without
+                    .fields
+                    .retain(|key, value| !(REASONING.contains(&key.as_str()) && value == reasoning));
+            }
+        }
+        without
+    }
+
+    /// The turn with reasoning under each of the other names that it has in templates.
+    fn renamed(self, message: &Message, without: &Message) -> Vec<(&'static str, Message)> {
+        let Self::Reasoning(key) = self else { return Vec::new() };
+        let others = REASONING.into_iter().filter(|other| !message.fields.contains_key(*other));
+        let renamed = others.map(|other| {
+            let mut renamed = without.clone();
+            renamed.fields.insert(other.to_owned(), message.fields[key].clone());
+            (other, renamed)
+        });
+        renamed.collect()
+    }
+
+    /// What an error calls it.
+    fn name(self, message: &Message) -> String {
+        let call = |index: usize| match calls_of(message) {
+            [_] => format!("`{CALLS}`"),
+            _ => format!("call {} of `{CALLS}`", index + 1),
+        };
+        match self {
+            Self::Text => "the content".to_owned(),
+            Self::Call(index) => call(index),
+            Self::Arguments(index) => format!("the arguments of {}", call(index)),
+            Self::Reasoning(key) => format!("`{key}`"),
+        }
+    }
+}
+
+/// A turn with marks in the place of its parts.
+fn with_marks((turn, message): (usize, &Message)) -> Message {
+    let mut marked = message.clone();
+    for part in parts(message) {
+        part.mark_in(&mut marked, turn);
+    }
+    marked
+}
+
+fn calls_of(message: &Message) -> &[Json] {
+    message.fields.get(CALLS).and_then(Json::as_array).map_or(&[], Vec::as_slice)
+}
+
+fn calls_in(message: &mut Message) -> Option<&mut Vec<Json>> {
+    message.fields.get_mut(CALLS)?.as_array_mut()
+}
+
+/// What a turn calls by one of its calls.
+fn function(message: &mut Message, index: usize) -> Option<&mut Json> {
+    Some(function_of(calls_in(message)?.get_mut(index)?))
 }
 
 /// No arguments in the place of some; `None` if there are none.
@@ -190,18 +280,4 @@ fn emptied(arguments: &Json) -> Option<Json> {
         Json::String(text) if !["", "{}"].contains(&text.trim()) => Some("{}".into()),
         _ => None,
     }
-}
-
-fn has_text(message: &Message) -> bool {
-    !message.content.trim().is_empty()
-}
-
-/// A turn with a mark in the place of its text.
-fn with_mark((index, message): (usize, &Message)) -> Message {
-    let content = if has_text(message) { mark(index) } else { message.content.clone() };
-    Message { content, ..message.clone() }
-}
-
-fn mark(index: usize) -> String {
-    format!("tokensieve-turn-{index}-")
 }
