@@ -59,28 +59,23 @@ impl Template {
             if !is_same_with(turn, &without)? {
                 continue;
             }
-            let what = match part {
-                Part::Text if !messages.iter().enumerate().any(|(turn, _)| is_marked(turn, Part::Text)) => {
-                    return Err(
-                        "the chat template writes the text of no turn; use another template".to_owned()
-                    );
-                }
-                Part::Text => format!(
-                    "the content of this `{}` turn; move it to a turn that the template writes, or use another template",
-                    message.role
-                ),
-                _ => {
-                    let mut remedy = "remove it, or write it into the content".to_owned();
-                    for (name, renamed) in part.renamed(message, &without) {
-                        if !is_same_with(turn, &renamed)? {
-                            remedy = format!("rename it to `{name}`, which it reads");
-                            break;
-                        }
-                    }
-                    format!("{}; {remedy}", part.name(message))
-                }
+            let is_text = matches!(part, Part::Text);
+            if is_text && !(0..messages.len()).any(|turn| is_marked(turn, part)) {
+                return Err("the chat template writes the text of no turn; use another template".into());
+            }
+            let mut remedy = if is_text {
+                "move it to a turn that the template writes, or use another template".to_owned()
+            } else {
+                "remove it, or write it into the content".to_owned()
             };
-            return Err(format!("message {}: the chat template ignores {what}", turn + 1));
+            for (name, renamed) in part.renamed(message, &without) {
+                if !is_same_with(turn, &renamed)? {
+                    remedy = format!("rename it to `{name}`, which it reads");
+                    break;
+                }
+            }
+            let (number, what) = (turn + 1, part.name(message));
+            return Err(format!("message {number}: the chat template ignores {what}; {remedy}"));
         }
         Ok(())
     }
@@ -178,12 +173,12 @@ impl Part {
         match self {
             Self::Text => message.content = mark,
             Self::Call(index) => {
-                if let Some(name) = function(message, index).and_then(|call| call.get_mut("name")) {
+                if let Some(name) = of_call(message, index, "name") {
                     *name = mark.into();
                 }
             }
             Self::Arguments(index) => {
-                if let Some(arguments) = function(message, index).and_then(|call| call.get_mut("arguments")) {
+                if let Some(arguments) = of_call(message, index, "arguments") {
                     let marked = json!({mark: 1});
                     *arguments = if arguments.is_string() { marked.to_string().into() } else { marked };
                 }
@@ -206,8 +201,7 @@ impl Part {
                 }
             }
             Self::Arguments(index) => {
-                if let Some(arguments) =
-                    function(&mut without, index).and_then(|call| call.get_mut("arguments"))
+                if let Some(arguments) = of_call(&mut without, index, "arguments")
                     && let Some(none) = emptied(arguments)
                 {
                     *arguments = none;
@@ -243,7 +237,7 @@ impl Part {
             _ => format!("call {} of `{CALLS}`", index + 1),
         };
         match self {
-            Self::Text => "the content".to_owned(),
+            Self::Text => format!("the content of this `{}` turn", message.role),
             Self::Call(index) => call(index),
             Self::Arguments(index) => format!("the arguments of {}", call(index)),
             Self::Reasoning(key) => format!("`{key}`"),
@@ -268,9 +262,9 @@ fn calls_in(message: &mut Message) -> Option<&mut Vec<Json>> {
     message.fields.get_mut(CALLS)?.as_array_mut()
 }
 
-/// What a turn calls by one of its calls.
-fn function(message: &mut Message, index: usize) -> Option<&mut Json> {
-    Some(function_of(calls_in(message)?.get_mut(index)?))
+/// A key of what one of a turn's calls says.
+fn of_call<'m>(message: &'m mut Message, index: usize, key: &str) -> Option<&'m mut Json> {
+    function_of(calls_in(message)?.get_mut(index)?).get_mut(key)
 }
 
 /// No arguments in the place of some; `None` if there are none.
