@@ -209,8 +209,15 @@ fn write_tokenizer(text: &BuiltTokenizer, folder: &Path, max_length: i64) -> Res
     ];
     config
         .extend(tokens.into_iter().filter_map(|(key, token)| Some((key.to_owned(), json!(token.as_ref()?)))));
-    if let Some(template) = &text.chat_template {
-        config.insert("chat_template".to_owned(), json!(template));
+    if let Some(default) = &text.chat_template {
+        let templates = match &text.tool_use {
+            Some(tool_use) => {
+                let named = |name: &str, template: &str| json!({"name": name, "template": template});
+                json!([named("default", default), named("tool_use", tool_use)])
+            }
+            None => json!(default),
+        };
+        config.insert("chat_template".to_owned(), templates);
     }
     config.insert("add_bos_token".to_owned(), json!(text.add_bos));
     config.insert("add_eos_token".to_owned(), json!(text.add_eos));
@@ -269,6 +276,22 @@ mod tests {
         text.pad = None;
         assert_eq!(ids(&text, "phi3").get("pad_token_id"), Some(&Value::Null));
         assert_eq!(ids(&text, "llama").get("pad_token_id"), None);
+    }
+
+    #[test]
+    fn both_templates_of_a_file_are_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut text = characters("ab", None).unwrap();
+        text.chat_template = Some("D".to_owned());
+        let written = |text: &BuiltTokenizer| {
+            write_tokenizer(text, folder.path(), 8).unwrap();
+            let config = fs::read_to_string(folder.path().join("tokenizer_config.json")).unwrap();
+            serde_json::from_str::<Value>(&config).unwrap()["chat_template"].take()
+        };
+        assert_eq!(written(&text), "D");
+        text.tool_use = Some("T".to_owned());
+        let both = json!([{"name": "default", "template": "D"}, {"name": "tool_use", "template": "T"}]);
+        assert_eq!(written(&text), both);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 // What is written must be read again to the last bit.
 #![allow(clippy::float_cmp)]
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
@@ -109,12 +110,12 @@ fn a_gguf_file_with_a_factor_and_no_type_of_scaling_scales_linearly() {
         let key = b"qwen2.rope.scale_linear";
         let (length, number) = ((key.len() as u64).to_le_bytes(), factor.to_le_bytes());
         let entry = [&length[..], key, &6_u32.to_le_bytes(), &number].concat();
-        let mut bytes = std::fs::read(fixture("qwen2.gguf")).unwrap();
+        let mut bytes = fs::read(fixture("qwen2.gguf")).unwrap();
         // Metadata begin after 24 bytes, the last 8 of which count them. The tensors move, by less than 64 bytes.
         bytes[16] += 1;
         bytes.splice(24..24, entry);
         bytes.extend([0; 64]);
-        std::fs::write(&path, bytes).unwrap();
+        fs::write(&path, bytes).unwrap();
         let config = Config::from_gguf(&Gguf::open(&path).unwrap()).unwrap();
         assert_eq!(config.rope.scaling, scaling);
     }
@@ -145,7 +146,7 @@ struct Row {
 }
 
 fn rows(name: &str) -> Vec<Row> {
-    let text = std::fs::read_to_string(fixture(&format!("{name}.encodings.json"))).unwrap();
+    let text = fs::read_to_string(fixture(&format!("{name}.encodings.json"))).unwrap();
     serde_json::from_str(&text).unwrap()
 }
 
@@ -179,6 +180,23 @@ fn a_plain_text_gets_the_tokens_around_it() {
     let gpt2 = read("gpt2.tokenizer.gguf");
     assert!(!gpt2.add_bos && gpt2.pad.is_none());
     assert_eq!(gpt2.tokenizer.encode("a", true).unwrap().len(), 1);
+}
+
+#[test]
+fn a_second_template_is_that_of_conversations_with_tools() {
+    let mut bytes = fs::read(fixture("llama2.tokenizer.gguf")).unwrap();
+    // Another entry before the first: after the magic number, the version, and the numbers of tensors and of entries.
+    let entries = u64::from_le_bytes(bytes[16..24].try_into().unwrap()) + 1;
+    bytes[16..24].copy_from_slice(&entries.to_le_bytes());
+    let text = |text: &str| [&(text.len() as u64).to_le_bytes(), text.as_bytes()].concat();
+    let entry = [text("tokenizer.chat_template.tool_use"), 8_u32.to_le_bytes().into(), text("{{ tools }}")];
+    bytes.splice(24..24, entry.concat());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tools.gguf");
+    fs::write(&path, bytes).unwrap();
+    let read = from_gguf::read(&Gguf::open(&path).unwrap()).unwrap();
+    assert_eq!(read.chat_template.as_deref(), Some("{{ bos_token }}"));
+    assert_eq!(read.tool_use.as_deref(), Some("{{ tools }}"));
 }
 
 #[test]
@@ -216,10 +234,10 @@ fn what_is_no_model_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, content: &[u8]| {
         let path = folder.path().join(name);
-        std::fs::write(&path, content).unwrap();
+        fs::write(&path, content).unwrap();
         path.to_str().unwrap().to_owned()
     };
-    let whole = std::fs::read(fixture("qwen2.gguf")).unwrap();
+    let whole = fs::read(fixture("qwen2.gguf")).unwrap();
     let formats = fixture("formats.gguf");
     let cases = [
         ("nowhere.gguf".to_owned(), "no file or folder `nowhere.gguf`"),
@@ -245,23 +263,23 @@ fn a_whole_file_counts_before_a_former_index() {
     let at = |name: &str| folder.path().join(name);
     let original = fixture("llama");
     for name in ["config.json", "model.safetensors"] {
-        std::fs::copy(original.join(name), at(name)).unwrap();
+        fs::copy(original.join(name), at(name)).unwrap();
     }
-    let mut former = std::fs::read(at("model.safetensors")).unwrap();
+    let mut former = fs::read(at("model.safetensors")).unwrap();
     *former.last_mut().unwrap() ^= 1;
-    std::fs::write(at("model-00001-of-00001.safetensors"), former).unwrap();
+    fs::write(at("model-00001-of-00001.safetensors"), former).unwrap();
     let names = open("llama").names();
     let map: serde_json::Map<_, _> =
         names.iter().map(|name| (name.clone(), "model-00001-of-00001.safetensors".into())).collect();
     let index = serde_json::json!({ "weight_map": map });
-    std::fs::write(at("model.safetensors.index.json"), index.to_string()).unwrap();
+    fs::write(at("model.safetensors.index.json"), index.to_string()).unwrap();
     let differing = || {
         let (found, whole) = (Checkpoint::open(folder.path().to_str().unwrap()).unwrap(), open("llama"));
         let values = |from: &Checkpoint, name: &str| bits(&from.tensor(name, Kind::Float).unwrap());
         names.iter().filter(|name| values(&found, name) != values(&whole, name)).count()
     };
     assert_eq!(differing(), 0);
-    std::fs::remove_file(at("model.safetensors")).unwrap();
+    fs::remove_file(at("model.safetensors")).unwrap();
     assert_eq!(differing(), 1);
 }
 
@@ -289,7 +307,7 @@ proptest! {
         cut in prop::option::of(0.0..1.0_f64),
     ) {
         let name = ["gemma2.gguf", "llama.gguf", "llama2.tokenizer.gguf"][which];
-        let mut bytes = std::fs::read(fixture(name)).unwrap();
+        let mut bytes = fs::read(fixture(name)).unwrap();
         let head = 2500.min(bytes.len());
         for (place, early, value) in changes {
             let range = if early { head } else { bytes.len() };
@@ -300,7 +318,7 @@ proptest! {
         }
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("changed.gguf");
-        std::fs::write(&path, bytes).unwrap();
+        fs::write(&path, bytes).unwrap();
         read_all(&path);
     }
 }

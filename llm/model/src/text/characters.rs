@@ -48,6 +48,7 @@ pub(crate) fn characters(alphabet: &str, end: Option<&str>) -> Result<BuiltToken
     Ok(BuiltTokenizer {
         tokenizer: tokenizer.to_string().parse().map_err(|error| format!("{error}"))?,
         chat_template: None,
+        tool_use: None,
         bos: Some(BEGIN.to_owned()),
         eos: Some(end.to_owned()),
         unk: None,

@@ -108,6 +108,7 @@ impl<'a> Reader<'a> {
         let mut read = BuiltTokenizer {
             tokenizer: built,
             chat_template: self.gguf.text("tokenizer.chat_template").map(str::to_owned),
+            tool_use: self.gguf.text("tokenizer.chat_template.tool_use").map(str::to_owned),
             bos,
             eos,
             unk,

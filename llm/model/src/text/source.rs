@@ -18,6 +18,8 @@ pub struct BuiltTokenizer {
     pub tokenizer: tokenizers::Tokenizer,
     /// The Jinja source of the chat template.
     pub chat_template: Option<String>,
+    /// That of a second chat template, for conversations with tools.
+    pub tool_use: Option<String>,
     /// Beginning-of-text token.
     pub bos: Option<String>,
     /// Token that ends a text or turn.

@@ -1,5 +1,8 @@
 //! A model's tokenizer, with its chat template and special tokens.
 
+#[cfg(test)]
+mod tests;
+
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -53,8 +56,9 @@ impl Tokenizer {
         let tokenizer = match checkpoint.tokenizer_source()? {
             TokenizerSource::Folder(folder) => Self::from_folder(folder, checkpoint.template(), moment)?,
             TokenizerSource::Built(mut built) => {
-                let chosen = checkpoint.template().map(|template| template.source().to_owned());
-                built.chat_template = chosen.or(built.chat_template);
+                if let Some(chosen) = checkpoint.template() {
+                    (built.chat_template, built.tool_use) = (Some(chosen.source().to_owned()), None);
+                }
                 Self::from_built(*built, moment, checkpoint.source())?
             }
         };
@@ -75,8 +79,15 @@ impl Tokenizer {
             ("pad_token", built.pad),
         ];
         let tokens = named.into_iter().filter_map(|(name, token)| Some((name.to_owned(), token?))).collect();
-        let (template, add_bos) = (built.chat_template, built.add_bos);
-        Self::new(built.tokenizer, Extras { tokens, template, add_bos, moment, ..Extras::default() }, path)
+        let extras = Extras {
+            tokens,
+            template: built.chat_template,
+            tool_use: built.tool_use,
+            add_bos: built.add_bos,
+            moment,
+            ..Extras::default()
+        };
+        Self::new(built.tokenizer, extras, path)
     }
 
     /// Reads `tokenizer.json` and, where they exist, `tokenizer_config.json`, `special_tokens_map.json`,
