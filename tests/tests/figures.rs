@@ -8,8 +8,27 @@
 use insta::{assert_binary_snapshot, assert_snapshot};
 use std::fs;
 use std::path::Path;
+use tokensieve_paper::finetune::Plan;
 use tokensieve_paper::ledger::{effect, interval, seeds};
+use tokensieve_paper::provenance::Unit;
+use tokensieve_paper::recorded::Recorded;
 use tokensieve_paper::{Claim, engine, figures};
+
+/// Figures whose recorded tables are to be recorded anew.
+const AT_OTHER_RATES: [&str; 12] = [
+    "a-4",
+    "a-5",
+    "a-6a",
+    "a-6b",
+    "a-epistemic",
+    "a-threshold",
+    "a-rank",
+    "a-curriculum",
+    "b-model-continuum",
+    "b-model-powers",
+    "b-model-quantiles",
+    "b-model-likelihood",
+];
 
 #[test]
 fn tables_and_claims_are_as_recorded_and_documented() {
@@ -33,6 +52,26 @@ fn tables_and_claims_are_as_recorded_and_documented() {
             assert!(!claim.statement.is_empty() && !claim.source.is_empty(), "{}", claim.id);
         }
     }
+}
+
+/// Whether the learning rate of a unit is the one that the study's plan has for it.
+fn is_at_the_plans_rate(plan: &Plan, unit: &Unit) -> bool {
+    let words: Vec<&str> = unit.name.split(' ').collect();
+    let ["train", "finetune", data, arm, "tuned", "seed", _] = words[..] else { return true };
+    unit.config["settings"]["train.lr"].as_f64() == plan.rate(arm, data).ok()
+}
+
+/// The tables of fine-tuning were once left at the plan's first guesses when tuning had chosen other rates.
+#[test]
+fn recorded_tables_are_of_the_plans_rates() {
+    let plan = Plan::load().unwrap();
+    let recorded = Recorded::load().unwrap().figures(&figures::registry()).unwrap();
+    let others: Vec<&str> = recorded
+        .iter()
+        .filter(|made| !made.provenance.units.iter().all(|unit| is_at_the_plans_rate(&plan, unit)))
+        .map(|made| made.about.id)
+        .collect();
+    assert_eq!(others, AT_OTHER_RATES);
 }
 
 /// A figure that was renamed or dropped takes its snapshots with it.
