@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use tokenizers::AddedToken;
 
-use super::{ChatTemplate, Conversation, Extras, Message, Moment, Span, Template, Tokenizer, Weights};
+use super::{Conversation, Extras, Message, Moment, Span, Template, Tokenizer, Weights};
 use crate::Document;
 
 /// 2026-03-04 05:06:07, as in the fixtures.
