@@ -5,8 +5,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::Moment;
 use super::chat_template::{FILE, TOOL_USE};
+use super::{ChatTemplate, Moment};
 use crate::Error;
 use crate::Result;
 
@@ -61,6 +61,12 @@ impl Extras {
             }
         }
         Ok(extras)
+    }
+
+    /// These with a chosen template, if there is one, in place of both of the model's own.
+    pub(super) fn with_chosen(self, template: Option<&ChatTemplate>) -> Self {
+        let Some(template) = template else { return self };
+        Self { template: Some(template.source().to_owned()), tool_use: None, ..self }
     }
 
     /// Takes over a file's templates: a single one, or of several those named `default` and `tool_use`.

@@ -55,11 +55,8 @@ impl Tokenizer {
     pub fn open_on(checkpoint: &Checkpoint, moment: Moment) -> Result<Self> {
         let tokenizer = match checkpoint.tokenizer_source()? {
             TokenizerSource::Folder(folder) => Self::from_folder(folder, checkpoint.template(), moment)?,
-            TokenizerSource::Built(mut built) => {
-                if let Some(chosen) = checkpoint.template() {
-                    (built.chat_template, built.tool_use) = (Some(chosen.source().to_owned()), None);
-                }
-                Self::from_built(*built, moment, checkpoint.source())?
+            TokenizerSource::Built(built) => {
+                Self::from_built(*built, checkpoint.template(), moment, checkpoint.source())?
             }
         };
         Ok(tokenizer.with_vocab_size(checkpoint.config().vocab_size as u32))
@@ -71,7 +68,12 @@ impl Tokenizer {
         Self { vocabulary: Some(vocabulary), ..self }
     }
 
-    fn from_built(built: BuiltTokenizer, moment: Moment, path: &str) -> Result<Self> {
+    fn from_built(
+        built: BuiltTokenizer,
+        template: Option<&ChatTemplate>,
+        moment: Moment,
+        path: &str,
+    ) -> Result<Self> {
         let named = [
             ("bos_token", built.bos),
             ("eos_token", built.eos),
@@ -87,7 +89,7 @@ impl Tokenizer {
             moment,
             ..Extras::default()
         };
-        Self::new(built.tokenizer, extras, path)
+        Self::new(built.tokenizer, extras.with_chosen(template), path)
     }
 
     /// Reads `tokenizer.json` and, where they exist, `tokenizer_config.json`, `special_tokens_map.json`,
@@ -116,14 +118,11 @@ impl Tokenizer {
         if inner.get_vocab_size(false) == 0 {
             return Err(Error::file(&path, "has no vocabulary; copy the file again"));
         }
-        let mut extras = Extras { moment, ..Extras::of_folder(folder.as_ref())? };
+        let extras = Extras { moment, ..Extras::of_folder(folder.as_ref())? };
         caught(|| added::add(&mut inner, folder.as_ref())).ok_or_else(|| {
             Error::file(&path, "the library `tokenizers` cannot add the tokens of the folder's other files")
         })??;
-        if let Some(template) = template {
-            (extras.template, extras.tool_use) = (Some(template.source().to_owned()), None);
-        }
-        Self::new(inner, extras, &path)
+        Self::new(inner, extras.with_chosen(template), &path)
     }
 
     /// Builds a tokenizer from its parts. Errors name `path`.
