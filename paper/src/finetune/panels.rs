@@ -23,7 +23,7 @@ pub fn of_study() -> About {
                    what is kept and runs nothing. Where column `seeds` is 1, there is no interval.",
         deviations: &[
             "Fitted losses in the study's kept outcomes, but for those on arithmetic word problems, were taken from a \
-             parabola and are off by up to 0.07 nats (docs/plans/study.md, departures).",
+             parabola and are off by up to 0.06 nats (docs/plans/study.md, departures).",
             "The learning rates of minus-p-10, log-one-minus-p, top-10 and rho, and all of those on gsm8k-answers, are \
              the plan's first guesses: their runs for tuning are still to be done.",
             "One model of 135 million parameters that was tuned to instructions before, read from 4-bit weights; the \

@@ -55,7 +55,7 @@ const POINTS: usize = 64;
 
 /// The least mean loss over inverse temperatures from ¼ to 3: of the polynomial in their logarithm through six of those that
 /// were tried, between the neighbours of the best. The six are those from ½ to 2, and at an end those there. A parabola through
-/// three of them is off by up to 0.07 nats, this by 0.003 (docs/LOG.md, 29 November).
+/// three of them is off by up to 0.06 nats, this by 0.003 (docs/LOG.md, 29 November).
 fn fitted(sums: &[f64]) -> f64 {
     let (losses, tokens) = sums.split_at(TEMPERED.len());
     let at: Vec<(f64, f64)> =
