@@ -125,9 +125,11 @@ impl Arguments {
         let data =
             DataSource { split: self.split.clone(), format: self.format, ..self.source(&self.data, longest) };
         let set = read(&data, &tokenizer)?;
-        let held_out = self.held_out.as_ref().map(|name| {
-            let source = self.source(name, longest).preferring_test()?;
-            read(&source, &tokenizer).map_err(|error| match error {
+        let held_out_source = self.held_out.as_ref();
+        let held_out_source = held_out_source.map(|name| self.source(name, longest).preferring_test());
+        let held_out_source = held_out_source.transpose()?;
+        let held_out = held_out_source.as_ref().map(|source| {
+            read(source, &tokenizer).map_err(|error| match error {
                 Error::Setting { what, .. } => Error::setting("--held-out", what),
                 other => other,
             })
@@ -139,7 +141,7 @@ impl Arguments {
             chat_template: self.chat_template.clone(),
             date: self.date.map(|date| date.to_string()),
             data: DataSource { limit: None, ..data },
-            held_out: self.held_out.clone(),
+            held_out: held_out_source,
         };
         let settings = Settings {
             documents: self.documents,

@@ -79,7 +79,7 @@ impl Processes {
             be_quiet();
         }
         share_cores(world.local_size);
-        take_turns(world.local_rank);
+        take_turns(world.local_rank, world.local_size.unwrap_or(1));
         let speaker = Speaker { rank: world.rank, alone: copies.is_some() || Copies::is_one() };
         // Whoever computes does not look.
         let on_lost = move |lost: &Lost| {

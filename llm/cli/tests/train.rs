@@ -121,7 +121,6 @@ fn bad_rows_are_left_out_by_flag_too() {
     let short = ["--set", "train.steps=1", "--set", NO_GROWTH];
     let output = bench.run("out", &short);
     assert!(said(&output).contains("(--skip-bad or data.skip_bad skips such rows)"), "{}", said(&output));
-    bench.undisturbed("out", &[&short[..], &["--skip-bad"]].concat());
     let topk = |flag: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tokensieve"));
         command.arg("topk").arg(bench.path("run.toml")).arg(bench.path("top.safetensors")).args(flag);
@@ -132,6 +131,10 @@ fn bad_rows_are_left_out_by_flag_too() {
     assert!(said(&topk(&["--model", "nowhere"])).contains("--model: there is no file or folder `nowhere`"));
     let output = topk(&["--skip-bad"]);
     assert!(output.status.success(), "{}", said(&output));
+    assert!(said(&output).contains("1 of 27 rows left out, the first at line 1: "), "{}", said(&output));
+    // Nothing of it stands in the way of the run that it is for.
+    bench.undisturbed("out", &[&short[..], &["--skip-bad"]].concat());
+    assert!(bench.path("out/skipped-train.jsonl").exists());
 }
 
 #[test]

@@ -187,7 +187,7 @@ pub fn diagnose(
         model: subject.model.clone(),
         data: subject.data.source.clone(),
         data_sha256: set.hash.clone(),
-        held_out: subject.held_out.clone(),
+        held_out: subject.held_out.as_ref().map(|held_out| held_out.source.clone()),
         read: Read {
             rows: set.rows,
             more: set.more,

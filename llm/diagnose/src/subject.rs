@@ -21,7 +21,7 @@ pub struct Subject {
     /// The rows, as `[data]`.
     pub data: DataSource,
     /// Held-out rows of the user's, as `[eval.held-out]`.
-    pub held_out: Option<String>,
+    pub held_out: Option<DataSource>,
 }
 
 /// The name that errors have for a configuration that was never a file.
@@ -63,8 +63,11 @@ impl Subject {
             ("train", table(vec![("epochs", Some(Value::Float(1.0)))])),
         ];
         if let Some(held_out) = &self.held_out {
-            tables
-                .push(("eval", table(vec![("held-out", Some(table(vec![("data", Some(text(held_out)))])))])));
+            // Training would read the split `test` unless it is told which.
+            let split = held_out.split_read()?;
+            let set =
+                table(vec![("data", Some(text(&held_out.source))), ("split", split.as_deref().map(text))]);
+            tables.push(("eval", table(vec![("held-out", Some(set))])));
         }
         let whole: Table = tables.into_iter().map(|(name, table)| (name.to_owned(), table)).collect();
         toml::to_string(&whole).map_err(|error| Error::Run(error.to_string()))
@@ -96,14 +99,15 @@ mod tests {
                 max_length: Some(100),
                 ..DataSource::new("rows.jsonl")
             },
-            held_out: Some("test.jsonl".to_owned()),
+            held_out: Some(DataSource::new("alpaca")),
         };
         let names = candidates::presets(&[]).unwrap().0;
         for name in names.iter().map(Objective::name).chain([candidates::PLAIN]) {
             let config = subject.config(name).unwrap();
             assert_eq!((config.objective.name(), config.model.source.as_str()), (name, "a \"model\""));
             assert_eq!((config.data.max_length, config.data.skip_bad), (Some(100), true));
-            assert_eq!(config.evaluations[0].0, "held-out");
+            let (set, held_out) = &config.evaluations[0];
+            assert_eq!((set.as_str(), held_out.split.as_deref()), ("held-out", Some("train")));
         }
     }
 }

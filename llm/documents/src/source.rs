@@ -112,6 +112,14 @@ impl DataSource {
         Ok(Self { split: has_test.then(|| TEST.to_owned()), ..self })
     }
 
+    /// The split that is read, `None` of a file.
+    pub fn split_read(&self) -> Result<Option<String>> {
+        Ok(match self.location(&Catalogue::load()?) {
+            Ok(Location::Set { key, .. }) => Some(key),
+            Ok(Location::File(_)) | Err(_) => None,
+        })
+    }
+
     /// The name of a data set, and the split if one is given: in `split`, or after a slash in the name.
     fn name_and_split(&self, catalogue: &Catalogue) -> Result<(&str, Option<&str>), SourceError> {
         match (self.source.split_once('/'), self.split.as_deref()) {
@@ -155,5 +163,9 @@ mod tests {
         assert_eq!(["alpaca", "gsm8k/train", "src", "nowhere"].map(split), [const { None }; 4]);
         let chosen = DataSource { split: Some("train".into()), ..DataSource::new("gsm8k") };
         assert_eq!(chosen.preferring_test().unwrap().split.as_deref(), Some("train"));
+
+        let read = |name: &str| DataSource::new(name).split_read().unwrap();
+        assert_eq!(["alpaca", "gsm8k/test"].map(read), ["train", "test"].map(|name| Some(name.to_owned())));
+        assert_eq!(["Cargo.toml", "nowhere"].map(read), [None, None]);
     }
 }

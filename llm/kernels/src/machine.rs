@@ -134,12 +134,20 @@ impl fmt::Display for Machine {
     }
 }
 
-/// Of several processes on this machine, which one this is.
+/// Of several processes on this machine, which one this is, and how many there are.
 static TURN: AtomicUsize = AtomicUsize::new(0);
+static TURNS: AtomicUsize = AtomicUsize::new(1);
 
-/// From now on [`device`] is another one in each of several processes on this machine, as far as there are so many.
-pub fn take_turns(process: usize) {
+/// From now on [`device`] is another one in each of so many processes on this machine, as far as there are so many.
+pub fn take_turns(process: usize, processes: usize) {
     TURN.store(process, Ordering::Relaxed);
+    TURNS.store(processes, Ordering::Relaxed);
+}
+
+/// How many of the processes on this machine have this one's device at most.
+pub fn sharers() -> usize {
+    let devices = usize::try_from(Cuda::device_count()).unwrap_or(0);
+    TURNS.load(Ordering::Relaxed).div_ceil(devices.max(1)).max(1)
 }
 
 /// This process' CUDA device, the first unless processes take turns; where there is none, the CPU.

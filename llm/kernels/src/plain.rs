@@ -58,7 +58,11 @@ pub(crate) fn native_product(product: &Product, out: &Tensor) {
         None if x.device().is_cuda() && x.f_mm_dtype_out(out, weight, out.kind()).is_ok() => {}
         Some(added) if same(out) && same(added) => drop(added.addmm_out(out, x, weight)),
         None => copy(out, &x.mm(weight)),
-        Some(added) => copy(out, &(x.mm(weight).to_kind(out.kind()) + added)),
+        Some(added) => {
+            let own = Tensor::empty(out.size(), (out.kind(), out.device()));
+            native_product(&Product::of(x, weight), &own);
+            copy(out, &(own + added));
+        }
     }
     if let Some((x, weight)) = also {
         native_product(&Product::of(x, weight).plus(Some(out)), out);

@@ -79,7 +79,7 @@ pub(crate) fn never_ends(set: &DataSet, tokenizer: &Tokenizer) -> Option<String>
 }
 
 /// Writes which rows were left out, if any were.
-pub(crate) fn list_skipped(config: &Config, name: &str, set: &DataSet) -> Result<()> {
+fn list_skipped(config: &Config, name: &str, set: &DataSet) -> Result<()> {
     if set.skipped.is_empty() {
         return Ok(());
     }

@@ -27,7 +27,7 @@ pub(super) fn complete(config: &Config, set: &mut DataSet, model: &str) -> Resul
         let lacks = |precomputed: &Precomputed| {
             if bald && precomputed.bald.is_none() {
                 Some(
-                    "no `bald`, which the objective reads: `tokensieve uncertainty` writes it with --passes of 2 or more",
+                    "no `bald`, which the objective reads: `tokensieve uncertainty` writes it with --passes of 2 or more and a --rate above 0, or of two --adapters or more",
                 )
             } else if of_base && precomputed.base_loss.is_none() {
                 Some(
@@ -68,6 +68,8 @@ fn attach(path: &Path, documents: &mut [Document], model: &str, nf4: bool) -> Re
     let has_adapter =
         header.adapter.is_some() || matches!(header.posterior, PosteriorSettings::Adapters { .. });
     let of_base = alike && !has_adapter;
+    // One prediction has no spread: all tokens would be alike, and which are selected would be decided by their order.
+    let is_spread = header.posterior.passes() > 1;
     // A conversation may be several documents of one row.
     let mut by_row = HashMap::<usize, Vec<DocumentRecord>>::new();
     while let Some(record) = lines.next_document()? {
@@ -88,10 +90,11 @@ fn attach(path: &Path, documents: &mut [Document], model: &str, nf4: bool) -> Re
                 Error::file(path, what)
             })?;
         let base_loss = found.base_loss.filter(|_| of_base);
-        for number in [&found.bald, &base_loss].into_iter().flatten().flatten() {
+        let bald = found.bald.filter(|_| is_spread);
+        for number in [&bald, &base_loss].into_iter().flatten().flatten() {
             hash.update(number.to_le_bytes());
         }
-        document.precomputed.bald = found.bald;
+        document.precomputed.bald = bald;
         document.precomputed.base_loss = base_loss;
     }
     Ok(format!("{:x}", hash.finalize()))
@@ -116,7 +119,7 @@ fn estimates(record: &DocumentRecord, document: &Document) -> Option<Precomputed
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokensieve_documents::estimates::{HashedPath, Header, TokenRecord, Writer};
+    use tokensieve_documents::estimates::{DropoutSettings, HashedPath, Header, TokenRecord, Writer};
 
     fn record() -> DocumentRecord {
         let prompt = |id| TokenRecord { id, ..TokenRecord::default() };
@@ -182,6 +185,16 @@ mod tests {
         let both = "{ selected = \"-bald * base_loss * log p\" }";
         let found = complete(both, &[], None, ensemble()).unwrap();
         assert_eq!((found.bald, found.base_loss), (Some(vec![0.25, 0.5]), None));
+        // A single prediction has no spread.
+        let dropout = |passes, rate| {
+            PosteriorSettings::Dropout(DropoutSettings { passes, rate, ..DropoutSettings::default() })
+        };
+        assert!(complete("\"bald\"", &[], None, dropout(2, 0.1)).is_ok());
+        let single = PosteriorSettings::Adapters { adapters: vec![hashed()] };
+        for posterior in [dropout(1, 0.1), dropout(2, 0.0), single] {
+            let error = complete("\"bald\"", &[], None, posterior).unwrap_err().to_string();
+            assert!(error.contains("row 0 has no `bald`") && error.contains("--passes of 2"), "{error}");
+        }
     }
 
     #[test]

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use crate::config::Config;
-use crate::load::{list_skipped, read};
+use crate::load::read;
 use crate::references::{check_context, share_vocabulary};
+use tokensieve_base::status;
 use tokensieve_documents::DataSet;
 use tokensieve_documents::estimates::HashedPath;
 use tokensieve_kernels::memory;
@@ -30,7 +31,10 @@ impl TopkData {
         let base = config.base()?;
         let tokenizer = Tokenizer::open_on(&base, config.date)?;
         let set = read("train", &config.data, &base, &tokenizer)?;
-        list_skipped(config, "train", &set)?;
+        if let Some(first) = set.skipped.first() {
+            let (count, line, reason) = (set.skipped.len(), first.line, &first.reason);
+            status!("train: {count} of {} rows left out, the first at line {line}: {reason}", set.rows);
+        }
         Ok(Self { base, tokenizer, set })
     }
 }

@@ -98,6 +98,12 @@ impl Default for DropoutSettings {
 }
 
 impl DropoutSettings {
+    /// Number of sampled predictions per token: none where nothing is dropped, as each would be the prediction without
+    /// dropout.
+    pub fn passes(&self) -> usize {
+        if self.rate > 0.0 && !self.places.is_empty() { self.passes } else { 0 }
+    }
+
     /// A key for each row of a document, which determines the row's masks in one pass. Keys depend on the seed, the pass and
     /// the tokens of the document, and not on the documents beside it in the pack.
     pub fn keys(&self, tokens: &[u32], pass: usize) -> Vec<u64> {
@@ -122,6 +128,17 @@ pub enum PosteriorSettings {
         /// The adapters, in order.
         adapters: Vec<HashedPath>,
     },
+}
+
+impl PosteriorSettings {
+    /// Number of sampled predictions per token.
+    pub fn passes(&self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::Dropout(dropout) => dropout.passes(),
+            Self::Adapters { adapters } => adapters.len(),
+        }
+    }
 }
 
 impl HashedPath {

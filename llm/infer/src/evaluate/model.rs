@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tokensieve_base::status;
 use tokensieve_tasks::{Answer, Ask, Question};
 
 use super::score::{Scorer, batches_with};
@@ -76,6 +77,9 @@ impl<'a> EvaluatedModel<'a> {
         };
         let requests = asked.iter().map(request);
         let requests = requests.collect::<Result<Vec<_>>>()?;
+        self.note_longer(requests.len(), "questions leave no room for a reply", || {
+            requests.iter().filter(|request| request.prompt.len() >= self.context()).count()
+        });
         let mut taken = Ok(());
         let mut each = |index: usize, event: Event<'_>| {
             if let Event::Done(reply) = event {
@@ -91,6 +95,18 @@ impl<'a> EvaluatedModel<'a> {
         let make = || Generator::new(self.model, self.tokenizer, self.options);
         self.generator.get_or_init(make).run(&requests, &mut each)?;
         taken
+    }
+
+    fn context(&self) -> usize {
+        self.model.config().max_positions as usize
+    }
+
+    /// Says how many of the questions are too long for the model's context, if any are.
+    fn note_longer(&self, asked: usize, what: &str, count: impl FnOnce() -> usize) {
+        let longer = count();
+        if longer > 0 {
+            status!("{longer} of {asked} {what}: the model's context has {} tokens", self.context());
+        }
     }
 
     fn request(&self, question: &Question) -> Result<Request> {
@@ -113,6 +129,10 @@ impl<'a> EvaluatedModel<'a> {
             .collect();
         let documents =
             likelihoods.iter().map(|place| self.documents(&questions[*place])).collect::<Result<Vec<_>>>()?;
+        self.note_longer(asked.len(), "questions have replies that end too late", || {
+            let is_longer = |document: &Document| document.tokens.len() > self.context();
+            asked.iter().filter(|index| documents[**index].iter().any(is_longer)).count()
+        });
         let sizes = documents.iter().map(|documents| tokens_together(documents));
         for batch in batches_with(&asked, sizes) {
             if self.stopped() {

@@ -73,7 +73,7 @@ fn feed_plain(model: &Model, pieces: Vec<Piece>, logits: &mut Vec<f32>) {
     let last = Tensor::from_slice(&ends.collect::<Vec<_>>()).to_device(model.device());
     let mut pieces: Vec<(&mut Cache, &[u32])> = pieces.into_iter().map(own).collect();
     let hidden = model.forward_cached(&mut pieces).index_select(0, &last);
-    let rows = model.unembedding().logits(&hidden).to_device(Device::Cpu).to_kind(Kind::Float);
+    let rows = model.unembedding().logits(&hidden).to_device(Device::Cpu);
     *logits = Vec::try_from(rows.flatten(0, -1)).expect("f32");
 }
 

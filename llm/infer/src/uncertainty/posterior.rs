@@ -18,9 +18,8 @@ impl Posterior {
     /// Number of sampled predictions per token.
     pub fn passes(&self) -> usize {
         match self {
-            Self::Dropout(dropout) if dropout.rate > 0.0 && !dropout.places.is_empty() => dropout.passes,
-            // Where nothing is dropped, every pass would be the prediction without dropout.
-            Self::None | Self::Dropout(_) => 0,
+            Self::None => 0,
+            Self::Dropout(dropout) => dropout.passes(),
             Self::Adapters(adapters) => adapters.len(),
         }
     }

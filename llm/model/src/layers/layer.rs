@@ -69,6 +69,18 @@ impl Saved {
         self.map(same, same(&self.lse), same)
     }
 
+    /// How many numbers are kept.
+    #[cfg(test)]
+    pub(crate) fn numbers(&self) -> usize {
+        let count = std::cell::Cell::new(0);
+        let counted = |x: &Tensor| {
+            count.set(count.get() + x.numel());
+            x.shallow_clone()
+        };
+        self.map(counted, counted(&self.lse), counted);
+        count.get()
+    }
+
     /// The activations of some rows: `rows` up to attention, `after` after it.
     pub(crate) fn select(&self, rows: &Tensor, after: &Tensor) -> Self {
         let lse = self.lse.index_select(1, rows);
@@ -247,13 +259,17 @@ impl Layer {
         (next, saved())
     }
 
-    /// Numbers of a token that [`Saved`] holds, but for a few statistics and what norms of heads or results keep.
+    /// Numbers of a token that [`Saved`] holds, but for a few statistics.
     pub(crate) fn saved_numbers(&self) -> i64 {
         let [hidden, qkv, qkv_rank] = self.qkv.widths();
         let [attended, _, output_rank] = self.output.widths();
         let [_, gate_up, gate_up_rank] = self.gate_up.widths();
         let [.., down_rank] = self.down.widths();
-        2 * hidden + qkv + attended + gate_up + qkv_rank + output_rank + gate_up_rank + down_rank
+        let Heads { queries, keys, dim } = self.attention.heads;
+        let heads = if self.head_norms.is_some() { ((queries + keys) * dim) as i64 } else { 0 };
+        let normed = [&self.output_norm, &self.down_norm].into_iter().flatten().count() as i64;
+        let ranks = qkv_rank + output_rank + gate_up_rank + down_rank;
+        (2 + normed) * hidden + heads + qkv + attended + gate_up + ranks
     }
 
     /// Recomputes what the backward pass needs from the layer's input.

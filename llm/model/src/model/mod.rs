@@ -104,7 +104,10 @@ pub struct Unembedding<'a> {
 impl Unembedding<'_> {
     /// The logits, f32 `[T, V]`, all at once: for few rows only.
     pub fn logits(&self, hidden_td: &Tensor) -> Tensor {
-        let logits = Product::of(hidden_td, &self.weight.tr()).result().to_kind(Kind::Float);
+        // Logits that were rounded to bf16 would make the likeliest tokens equally likely.
+        let size = [hidden_td.size()[0], self.weight.size()[0]];
+        let logits = Tensor::empty(size, (Kind::Float, hidden_td.device()));
+        Product::of(hidden_td, &self.weight.tr()).write(&logits);
         match self.soft_cap {
             Some(cap) => (logits / cap).tanh() * cap,
             None => logits,
@@ -395,6 +398,31 @@ mod tests {
         let found = gradient_on_embeddings(root);
         assert!(found.abs().max().double_value(&[]) > 0.0);
         assert!(found.equal(&gradient_on_embeddings(rounded)));
+    }
+
+    #[test]
+    fn what_a_token_keeps_is_counted() {
+        // Norms of heads; of results; neither.
+        for (name, head_norms, norms) in [("qwen3", 1, 2), ("gemma2", 0, 4), ("llama", 0, 2)] {
+            let folder = format!("{}/../tests/fixtures/gguf/{name}.gguf", env!("CARGO_MANIFEST_DIR"));
+            let model = Model::load(&Checkpoint::open(&folder).unwrap(), Kind::Float, Device::Cpu).unwrap();
+            let weights = vec![1.0; 5];
+            let tokens = vec![3, 1, 4, 1, 5];
+            let document =
+                Document { row: 0, index_in_row: 0, tokens, weights, precomputed: Precomputed::default() };
+            let (_, trace) = model.forward_traced(&model.pack(&[&document]), Keep::Everything, None);
+            let Heads { queries, keys, .. } = model.layers[0].attention.heads;
+            // Norms' 1/rms, and attention's logarithms of sums.
+            let statistics = norms + queries + head_norms * (queries + keys);
+            // After the last layer's attention only rows that predict something are computed.
+            let LayerTrace::Everything(saved) = &trace.layers[0] else { panic!("everything is kept") };
+            assert!(model.layers.len() > 1, "{name}");
+            assert_eq!(
+                saved.numbers(),
+                5 * (model.layers[0].saved_numbers() as usize + statistics),
+                "{name}"
+            );
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Single passes over a micro-batch: forward through the model, its reference and the head, and backward.
 
-use tch::Tensor;
-use tokensieve_kernels::memory;
+use tch::{Cuda, Device, Tensor};
+use tokensieve_kernels::{machine, memory};
 use tokensieve_model::head::{
     Distribution, Gradient, Head, Kept, Reference, Request, RowStats, Rows, Wanted,
 };
@@ -236,6 +236,10 @@ impl Passes<'_> {
 
     /// Adds up the gradients of all processes.
     pub(super) fn add_up_gradients(&mut self) -> Result<()> {
+        // A GPU's work is only queued: whatever waits for it next would be given its time.
+        if let (true, Device::Cuda(index)) = (self.sharing.is_shared(), self.model.device()) {
+            self.clock.time(Phase::Backward, || Cuda::synchronize(index as i64));
+        }
         self.clock.time(Phase::Exchange, || self.sharing.add_up(self.trained.parameters().gradients()))
     }
 
@@ -296,10 +300,11 @@ impl Passes<'_> {
     }
 
     /// Tokens whose forward pass can stay in a GPU's memory, 0 on a CPU: in three quarters of what is free, for a
-    /// micro-batch's backward pass and logits need some, too (choice).
+    /// micro-batch's backward pass and logits need some, too (choice). Processes that share the GPU ask before any of
+    /// them has taken its part.
     pub(super) fn room_on_device(&self) -> usize {
         let free = memory::free_device_bytes(self.model.device()).unwrap_or(0) as usize;
-        free / 4 * 3 / self.model.trace_bytes(self.keep()).max(1)
+        free / 4 * 3 / machine::sharers() / self.model.trace_bytes(self.keep()).max(1)
     }
 
     fn keep(&self) -> Keep {

@@ -43,6 +43,11 @@ impl<'a> Sharing<'a> {
         }
     }
 
+    /// Whether there are other processes.
+    pub(super) fn is_shared(&self) -> bool {
+        self.processes.is_some()
+    }
+
     /// Whether a document is this process'.
     pub(super) fn is_own(&self, document: usize) -> bool {
         self.processes.is_none_or(|all| self.owners[document] == all.group.rank())
