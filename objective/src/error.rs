@@ -99,7 +99,8 @@ impl Error {
     }
 }
 
-/// `; did you mean X?` where a candidate is close enough to be a typing error; always followed by the whole list.
+/// `; did you mean X?` where a candidate is close enough to be a typing error, followed by the whole list; empty without
+/// candidates.
 pub(crate) fn hint<'a>(wrong: &str, right: impl IntoIterator<Item = &'a str>) -> String {
     let candidates: Vec<&str> = right.into_iter().collect();
     // What is so long is no slip, and its distance takes long.
@@ -111,6 +112,7 @@ pub(crate) fn hint<'a>(wrong: &str, right: impl IntoIterator<Item = &'a str>) ->
         .min_by_key(|(distance, _)| *distance);
     let list = candidates.join(", ");
     match near {
+        _ if candidates.is_empty() => String::new(),
         Some((_, name)) => format!("; did you mean `{name}`? (there are {list})"),
         None => format!(" (there are {list})"),
     }
@@ -124,5 +126,6 @@ mod tests {
     fn a_slip_is_recognised_and_nonsense_is_not() {
         assert!(hint("selectd", ["selected", "otherwise"]).contains("did you mean `selected`"));
         assert!(!hint("zzzzzzzzz", ["selected", "otherwise"]).contains("did you mean"));
+        assert_eq!(hint("selected", []), "");
     }
 }

@@ -207,14 +207,21 @@ impl Objective {
         documents && self.otherwise.is_none() && !self.averages()
     }
 
+    /// Whether a batch's result depends on which of its tokens make up a document.
+    pub fn reads_documents(&self) -> bool {
+        self.normalise == Normalise::Documents
+            || self.selection.as_ref().is_some_and(|selection| selection.of == Granularity::Document)
+    }
+
     /// Whether the objective reads this statistic, so that the trainer must supply it.
     pub fn reads(&self, variable: Variable) -> bool {
         let criterion = self.criterion().is_some_and(|score| score.reads(variable));
         // The match compares gradient sizes, and a pull onto q is as large as q's distance from p.
-        let matching = self.match_gradient
-            && variable == Variable::ReferenceLoss
-            && self.distills()
-            && self.against != Some(Against::Uniform);
+        let of_q = match self.against {
+            Some(Against::Uniform) => Variable::Vocabulary,
+            _ => Variable::ReferenceLoss,
+        };
+        let matching = self.match_gradient && self.distills() && variable == of_q;
         let branches = [&self.selected, &self.otherwise];
         criterion
             || matching

@@ -270,6 +270,15 @@ fn invalid_definitions_are_rejected_with_the_reason() {
 }
 
 #[test]
+fn documents_are_read_where_they_are_selected_or_counted() {
+    for (text, reads) in
+        [("preset = 'tail-sft'", true), ("normalise = 'documents'", true), ("preset = 'masked-mle'", false)]
+    {
+        assert_eq!(Objective::from_toml(text).unwrap().reads_documents(), reads, "{text}");
+    }
+}
+
+#[test]
 fn keys_of_a_preset_may_lose_their_effect() {
     for text in [
         "preset = 'rho'\nselect.by = 'loss'",
@@ -369,6 +378,11 @@ fn an_objective_knows_what_the_trainer_must_supply() {
     assert!(!both.reads(Variable::ReferenceLoss) && both.distills());
     assert_eq!(both.against().map(|against| against.to_string()).as_deref(), Some("mle"));
     assert_eq!(Objective::preset("truncated-kd").unwrap().top_k(), Some(32));
+    // A uniform reference gives every label 1 / vocabulary, which the match compares with p.
+    let matched = |text: &str| Objective::from_toml(&format!("{text}\nmatch = 'grad-norm'")).unwrap();
+    assert!(matched("preset = 'label-smoothing'").reads(Variable::Vocabulary));
+    assert!(!matched("preset = 'distill'").reads(Variable::Vocabulary));
+    assert!(!Objective::preset("label-smoothing").unwrap().reads(Variable::Vocabulary));
     assert!(Expression::parse("-log p").unwrap().reads(Variable::P));
     // What moves no pull moves the loss that is reported.
     assert!(Objective::loss("loss - base_loss").unwrap().reads(Variable::BaseLoss));

@@ -5,10 +5,27 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use tokensieve_objective::{
-    Direction, Objective, Plan, Pull, Schedule, TokenStats, Training as Run, Variable,
+    Direction, Objective, Plan, Pull, Schedule, TokenStats, Training as Run, Variable, Within,
 };
 
 use crate::{column::Column, definition, error::value_error, statistics};
+
+/// What an objective may read besides the loss, and the keyword that passes it.
+const KEYWORDS: [(Variable, &str); 13] = [
+    (Variable::Entropy, "entropy"),
+    (Variable::TopEntropy, "top_entropy"),
+    (Variable::Concentration, "concentration"),
+    (Variable::ReferenceLoss, "reference_loss"),
+    (Variable::PReference, "reference_loss"),
+    (Variable::ReferenceMass, "reference_mass"),
+    (Variable::Divergence, "divergence"),
+    (Variable::BaseLoss, "base_loss"),
+    (Variable::PBase, "base_loss"),
+    (Variable::Bald, "bald"),
+    (Variable::Advantage, "advantage"),
+    (Variable::Score, "score"),
+    (Variable::Vocabulary, "vocabulary"),
+];
 
 /// An objective over a training run; `Objective` in `objectives.py` adds what takes arrays and tensors.
 #[pyclass(subclass)]
@@ -24,16 +41,22 @@ impl Training {
 
     /// Reads the statistics of a batch; what the objective reads must be there.
     fn read(&mut self, columns: &Bound<'_, PyDict>, vocabulary: Option<u32>) -> PyResult<()> {
-        let entropy = columns.contains("entropy")?;
-        for (variable, known, name) in [
-            (Variable::Entropy, entropy, "entropy"),
-            (Variable::Vocabulary, vocabulary.is_some(), "vocabulary"),
-        ] {
-            if self.objective().reads(variable) && !known {
-                let problem =
-                    format!("the objective `{}` reads `{name}`: pass {name}=…", self.objective().name());
-                return Err(PyValueError::new_err(problem));
+        let objective = self.objective();
+        let lacks = |keyword| match keyword {
+            "vocabulary" => Ok(vocabulary.is_none()),
+            _ => columns.contains(keyword).map(|known| !known),
+        };
+        let missing = |what: &str, keyword: &str| {
+            let problem = format!("the objective `{}` {what}: pass {keyword}=…", objective.name());
+            Err(PyValueError::new_err(problem))
+        };
+        for (variable, keyword) in KEYWORDS {
+            if objective.reads(variable) && lacks(keyword)? {
+                return missing(&format!("reads `{}`", variable.name()), keyword);
             }
+        }
+        if objective.reads_documents() && lacks("document")? {
+            return missing("selects or counts documents", "document");
         }
         statistics::read(columns, vocabulary.unwrap_or(2), &mut self.tokens)
     }
@@ -93,6 +116,12 @@ impl Training {
     #[getter]
     fn is_local(&self) -> bool {
         self.objective().is_local()
+    }
+
+    /// Whether it selects within the corpus, which `survey` shows to it.
+    #[getter]
+    fn within_corpus(&self) -> bool {
+        self.objective().selection().is_some_and(|selection| selection.within == Within::Corpus)
     }
 
     /// The variables that it reads, as expressions name them.

@@ -151,6 +151,7 @@ def test_a_copy_goes_on_where_the_original_is(copied):
 
 def test_the_corpus_is_surveyed_first():
     objective = Objective({"select": {"by": "loss", "keep": "top 25%", "within": "corpus"}})
+    assert objective.within_corpus and not Objective("masked-mle").within_corpus
     with pytest.raises(ValueError, match="survey"):
         objective.pulls(loss=LOSS)
     objective.survey(loss=np.arange(100.0))
@@ -161,6 +162,7 @@ def test_documents_and_micro_batches():
     data = batch()
     documents = Objective({"select": {"keep": "top 25%", "of": "documents"}}).pulls(**data)
     assert {len(set(documents.selected[data["document"] == d])) for d in range(20)} == {1}
+    assert Objective({"normalise": "documents"}).pulls(**data).normaliser == 20
     parts = Objective({"select": {"keep": "top 25%", "within": "micro-batch"}})
     halves = parts.pulls(**data, micro_batches=[400, 600])
     assert (halves.selected[:400].sum(), halves.selected[400:].sum()) == (100, 150)
@@ -187,7 +189,13 @@ def test_a_wrong_definition_says_what_would_be_right(definition, problem):
     ("mle", {"loss": [1.0], "weight": [1.0, 2.0]}, "`weight` has 2 values, but there are 1 losses"),
     ("mle", {"loss": [[1.0]]}, "one number per token"),
     ("mle", {"loss": [1.0], "document": [-1]}, "`document` must be whole numbers"),
-    ("rho", {"loss": [1.0]}, "reads reference_loss, which is missing"),
+    ("rho", {"loss": [1.0]}, "reads `reference_loss`: pass reference_loss="),
+    ("eaft", {"loss": [1.0]}, "reads `entropy_top20`: pass top_entropy="),
+    ("prift-mass", {"loss": [1.0]}, "reads `mass_ref`: pass reference_mass="),
+    ("-p * p_base", {"loss": [1.0]}, "reads `p_base`: pass base_loss="),
+    ({"select": {"keep": "top 25%", "of": "documents"}}, {"loss": [1.0]}, "pass document="),
+    ({"normalise": "documents"}, {"loss": [1.0]}, "pass document="),
+    ({"preset": "label-smoothing", "match": "grad-norm"}, {"loss": [1.0]}, "pass vocabulary="),
     ({"weight": "entropy / log vocabulary"}, {"loss": [1.0], "vocabulary": 9}, "pass entropy="),
     ({"weight": "entropy / log vocabulary"}, {"loss": [1.0], "entropy": [1.0]}, "pass vocabulary="),
 ])

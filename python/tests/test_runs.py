@@ -89,8 +89,33 @@ def test_uncertainty_is_a_table_and_is_coloured(run):
 
 
 def test_a_diagnosis():
-    found = tokensieve.diagnose(PIRATE, documents=2, steps=0, passes=0)
-    assert found["recommendation"]["config"]
+    found = tokensieve.diagnose(PIRATE, documents=4, steps=0, passes=0)
+    assert found["recommendation"]["config"] and found["measured"]
+
+
+def test_a_table_in_set_overrides_its_keys_alone(tmp_path):
+    config = tmp_path / "my.toml"
+    config.write_text(f'[data]\ntrain = "{PIRATE}"\n[lora]\nr = 4\n[train]\nlr = 2e-3\nsteps = 9\n')
+    run = tokensieve.train(config, set={"train": {"out": tmp_path / "out", "steps": 1}})
+    assert run.folder == tmp_path / "out"
+    assert (len(run.metrics), run.config["train"]["lr"]) == (1, 2e-3)
+
+
+@pytest.mark.parametrize(("keys", "folder"), [
+    ({"train.out": "a"}, "a"),
+    ({"train": {"out": "a", "lr": 1.0}}, "a"),
+    ({"train": {"out": "a"}, "train.out": "b"}, "b"),
+    ({"train.out": "b", "train": {"lr": 1.0}}, "b"),
+    ({"train": {"lr": 1.0}, "data": {"out": "c"}}, None),
+])
+def test_the_folder_of_the_results(keys, folder):
+    assert tokensieve.runs._out_of(keys) == folder
+
+
+def test_only_a_measure_colours():
+    assert tokensieve.Uncertainty([]).coloured("loss").by == "loss"
+    with pytest.raises(ValueError, match="`los` is not a measure of a token: there are loss, entropy"):
+        tokensieve.Uncertainty([]).coloured("los")
 
 
 def test_errors_are_the_program_s():

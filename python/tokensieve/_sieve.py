@@ -420,7 +420,7 @@ class SieveMixin(_Base):
             self._open()
         if self._resumed is not None:
             self._resume(self._resumed)
-        elif _within_corpus(self._objective):
+        elif self._objective.within_corpus:
             self._survey()
 
     def _resume(self, file: Path) -> None:
@@ -450,15 +450,6 @@ class SieveMixin(_Base):
             raise ValueError(f"`{self._objective.name}` selects within the corpus: train it in one process")
         # A loader for evaluations may be kept for the next ones, which have other rows.
         yield from self.get_test_dataloader(self.train_dataset)  # type: ignore[arg-type]
-
-
-def _within_corpus(objective: Objective) -> bool:
-    """Whether it needs a survey of the corpus: no other takes one."""
-    try:
-        objective.fresh().survey(loss=np.empty(0), entropy=np.empty(0), vocabulary=2)
-    except ValueError:
-        return False
-    return True
 
 
 def _columns(found: Statistics) -> Columns:

@@ -113,7 +113,7 @@ class Objective(_objectives.Training):
         Every statistic is an array or a tensor with one number per token: `loss` is -log p of the label, `entropy` that
         of the prediction, `document` the index of the token's document, and so on; in nats. Arrays and tensors of the
         CPU in single or double precision are read where they are, `document` and `position` in uint32. `position`
-        defaults to the token's index. A token of weight 0 is masked.
+        defaults to the token's index; what the objective reads besides must be there. A token of weight 0 is masked.
         """
         columns = {
             name: column

@@ -81,8 +81,9 @@ def train(
 ) -> Run:
     """Fine-tunes a model as a configuration says: a TOML file, or the same as a dict.
 
-    `set` overrides keys: `set={"train.lr": 2e-4}`. `out` is the folder of the results, which a configuration given as a
-    dict must name here or as train.out; it wins over `set`. A run that was stopped continues.
+    `set` overrides keys: `set={"train.lr": 2e-4}` or `set={"train": {"lr": 2e-4}}`. `out` is the folder of the results,
+    which a configuration given as a dict must name here or as train.out; it wins over `set`. A run that was stopped
+    continues.
     """
     overrides: list[str] = []
     for key, value in (set or {}).items():
@@ -91,7 +92,7 @@ def train(
         results = Path(out) if out is not None else _default_folder(Path(config), set or {})
         program.run("train", config, *overrides, progress=progress, out=out, **options)
         return Run(results)
-    folder = out if out is not None else (set or {}).get("train.out") or config.get("train", {}).get("out")
+    folder = out if out is not None else _out_of(set or {}) or _out_of(config)
     if folder is None:
         raise ValueError("a configuration given as a dict needs a folder for its results: pass out=…")
     with tempfile.NamedTemporaryFile("w", suffix=".toml", encoding="utf-8") as file:
@@ -102,8 +103,19 @@ def train(
 
 
 def _default_folder(config: Path, overrides: Mapping[str, Any]) -> Path:
-    written = tomllib.loads(config.read_text(encoding="utf-8")).get("train", {}).get("out")
-    return Path(overrides.get("train.out") or written or Path("runs") / config.stem)
+    written = _out_of(tomllib.loads(config.read_text(encoding="utf-8")))
+    return Path(_out_of(overrides) or written or Path("runs") / config.stem)
+
+
+def _out_of(keys: Mapping[str, Any]) -> Any:
+    """`train.out`, by itself or in the table `train`; the last one counts."""
+    found = None
+    for key, value in keys.items():
+        if key == "train.out":
+            found = value
+        elif key == "train" and isinstance(value, Mapping):
+            found = value.get("out", found)
+    return found
 
 
 def evaluate(
@@ -131,12 +143,19 @@ def generate(
         return program.json_lines(path)
 
 
+MEASURES = ("loss", "entropy", "total", "aleatoric", "epistemic")
+
+
 @dataclass(frozen=True)
 class Uncertainty:
     """Documents with the uncertainty of each response token; a notebook shows them coloured."""
 
     documents: list[Record]
     by: str = "epistemic"
+
+    def __post_init__(self) -> None:
+        if self.by not in MEASURES:
+            raise ValueError(f"`{self.by}` is not a measure of a token: there are {', '.join(MEASURES)}")
 
     @property
     def tokens(self) -> list[Record]:

@@ -24,7 +24,8 @@ pub const MAKES: [&str; 8] =
 ///
 /// Rows of `arithmetic` with wrong numbers list under `wrong` where each begins and ends, in bytes of the assistant's turn.
 ///
-/// Rows of `oracle` hold `text` instead of `messages`, and what is known of each of its tokens ([`oracle::row`]).
+/// Rows of `oracle` hold `text` instead of `messages`, and what is known of each of its tokens ([`oracle::row`]); those of
+/// `sharegpt` hold `conversations`, as the set has them.
 ///
 /// `alpaca` is not generated: split `train` is the set without the instructions that `alpaca-overlap` asks, `test` is
 /// those instructions. `gsm8k` is the set itself. `sharegpt` is the sample of conversations, of which `test` is every

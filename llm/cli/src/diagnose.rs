@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use tokensieve_base::files::Destination;
-use tokensieve_diagnose::{Diagnosis, Measure, Settings, Subject, Suspicious, page, summary};
+use tokensieve_diagnose::{
+    Diagnosis, LEAST_DOCUMENTS, Measure, Settings, Subject, Suspicious, page, summary,
+};
 use tokensieve_documents::{DataSet, DataSource, Format, Truncate};
 use tokensieve_model::text::{ChatTemplate, Moment};
 use tokensieve_model::{Error, Result, weights};
@@ -44,7 +46,7 @@ pub struct Arguments {
     n: usize,
     /// Number of documents whose gradients are measured, at least 4; as many are held out. Default: 32, and up to 256 for
     /// models smaller than the default one
-    #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = documents, allow_negative_numbers = true)]
     documents: Option<usize>,
     /// Number of steps of plain training before gradients are measured; 0: before training. Default: 6, and up to 40 for models
     /// smaller than the default one
@@ -253,6 +255,12 @@ fn coloured(row: &Suspicious, paint: Paint) -> Option<String> {
         styled(&token.text, &style, &mut out);
     }
     Some(out.trim_end_matches('\n').to_owned() + "\n")
+}
+
+/// Reads how many documents' gradients are measured.
+fn documents(text: &str) -> std::result::Result<usize, String> {
+    let number = text.parse().ok().filter(|number| *number >= LEAST_DOCUMENTS);
+    number.ok_or_else(|| format!("expected a whole number, at least {LEAST_DOCUMENTS}"))
 }
 
 /// Reads the name of a chat template, which the configuration repeats.

@@ -13,6 +13,7 @@ use tokensieve_infer::evaluate::{self, BASELINE, Judging, Results, Settings};
 use tokensieve_infer::generate::Options;
 use tokensieve_infer::together::Together;
 use tokensieve_kernels::machine;
+use tokensieve_model::Error;
 
 /// Suite, model and destination, or what to compare or list.
 #[derive(clap::Args, Debug)]
@@ -101,6 +102,13 @@ impl Arguments {
             prices: self.prices,
             agree: if self.yes { print_cost } else { confirm },
         });
+        if judging.as_ref().is_some_and(Judging::is_local) {
+            let of_an_endpoint = [("--prices", self.prices.is_some()), ("--yes", self.yes)];
+            if let Some((flag, _)) = of_an_endpoint.into_iter().find(|(_, given)| *given) {
+                let what = "has no effect with a judge on this machine, which costs nothing; leave it out";
+                return Err(Error::setting(flag, what).into());
+            }
+        }
         let merge = self.model.merges()?;
         // Only after what the arguments alone may have wrong, so that one process says so.
         let processes = self.sharing.join(WAY_BACK)?;
@@ -169,9 +177,10 @@ fn expanded(suite: &[String]) -> Vec<String> {
 }
 
 fn prices(text: &str) -> Result<Prices, String> {
-    let numbers =
-        text.split_once(',').and_then(|(a, b)| Some((a.trim().parse().ok()?, b.trim().parse().ok()?)));
-    let (prompt, reply) = numbers.ok_or("expected two numbers separated by a comma: 10,30")?;
+    let price =
+        |text: &str| text.trim().parse().ok().filter(|price: &f64| price.is_finite() && *price >= 0.0);
+    let numbers = text.split_once(',').and_then(|(a, b)| Some((price(a)?, price(b)?)));
+    let (prompt, reply) = numbers.ok_or("expected two numbers, 0 or more, separated by a comma: 10,30")?;
     Ok(Prices { prompt, reply })
 }
 
@@ -216,6 +225,14 @@ mod tests {
         assert_eq!(split(&format!("gsm8k,{both},{one},x:y,z")), ["gsm8k", &both, &one, "x:y", "z"]);
         assert_eq!(split("nll:a,nll:b"), ["nll:a", "nll:b"]);
         assert_eq!(split(""), [""]);
+    }
+
+    #[test]
+    fn prices_are_finite_and_not_negative() {
+        assert_eq!(prices("0.5, 30"), Ok(Prices { prompt: 0.5, reply: 30.0 }));
+        for wrong in ["nan,1", "1,inf", "-1,2", "1,-2", "1", "a,b"] {
+            assert!(prices(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -19,9 +19,9 @@ const MOST: usize = 100_000_000;
 #[command(
     after_help = "Row i depends only on task, split and seed: it is the same on every machine and for every N. \
     A file of the same rows, fewer or more, is replaced; any other file is an error. `tokensieve train` reads the file as \
-    data.train. `tokensieve evaluate` has a task for each, whose questions do not \
-    occur among the rows; for oracle it is oracle:FILE, with another split or other rows. docs/tasks.md describes the \
-    rows."
+    data.train. `tokensieve evaluate` has a task for each but sharegpt, whose questions do \
+    not occur among the rows of split train; for oracle it is oracle:FILE, with another split or other rows. \
+    docs/tasks.md describes the rows."
 )]
 pub struct Arguments {
     /// Task: arithmetic, instructions, figfont, cipher, alpaca, gsm8k, sharegpt, oracle

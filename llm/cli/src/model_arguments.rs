@@ -36,7 +36,7 @@ pub(super) struct GenerationArguments {
     #[command(flatten)]
     pub(super) of: ModelArguments,
     /// Merge the adapter into the weights first: faster, but the merged weights are rounded
-    #[arg(long)]
+    #[arg(long, requires = "adapter")]
     pub(super) merge: bool,
 }
 

@@ -31,7 +31,7 @@ const NO_MEASURE: &str = "no token of these documents has this measure: --passes
 #[command(
     // Without estimates nothing but the tokenizer is loaded, and these would have no effect; a file of estimates needs no model.
     mut_args(|arg| match arg.get_id().as_str() {
-        "passes" | "rate" | "places" | "masks" | "prompt" | "seed" | "adapters" | "top" | "precision" => {
+        "passes" | "rate" | "places" | "masks" | "prompt" | "seed" | "adapters" | "precision" => {
             arg.requires("uncertainty").requires("data")
         }
         "model" | "adapter" | "chat_template" | "date" => arg.requires("data"),
@@ -132,7 +132,8 @@ impl Arguments {
     fn compute(&self) -> anyhow::Result<Vec<DocumentRecord>> {
         self.data.as_ref().context("name a data set, or a file of estimates after --uncertainty")?;
         let mut loaded = self.settings.load()?;
-        let set = tokensieve_documents::load(&self.source(), &loaded.tokenizer)?;
+        let source = DataSource { max_length: Some(loaded.context()), ..self.source() };
+        let set = tokensieve_documents::load(&source, &loaded.tokenizer)?;
         let documents: Vec<&Document> = set.documents.iter().take(self.n).collect();
         let mut records = Vec::new();
         loaded.records(Documents::all(&documents), 0, &mut |_, record| {
@@ -211,7 +212,6 @@ mod tests {
             "--prompt=deterministic",
             "--seed=3",
             "--adapters=a,b",
-            "--top=3",
             "--precision=f32",
         ] {
             let error = Line::try_parse_from(["", "rows.jsonl", flag]).err().unwrap().to_string();

@@ -42,6 +42,9 @@ pub struct Arguments {
     /// Also write the estimates as a Parquet table, with one row per predicted token; only such a table is replaced
     #[arg(long, value_name = "FILE.parquet")]
     parquet: Option<PathBuf>,
+    /// Number of most probable tokens to record at each position
+    #[arg(long, default_value_t = ALTERNATIVES)]
+    top: usize,
     #[command(flatten)]
     settings: Settings,
     #[command(flatten)]
@@ -103,9 +106,6 @@ pub(super) struct Settings {
         conflicts_with_all = ["passes", "rate", "places", "masks", "prompt", "seed"]
     )]
     adapters: Vec<PathBuf>,
-    /// Number of most probable tokens to record at each position
-    #[arg(long, default_value_t = ALTERNATIVES)]
-    top: usize,
 }
 
 /// A setting of another crate, with the names of its values on the command line, which are those in files of estimates.
@@ -179,7 +179,7 @@ impl Arguments {
     fn estimate(&self, together: &Together<'_>) -> anyhow::Result<()> {
         let mut loaded = self.settings.load()?;
         let set = self.reading.read(&self.data, self.n, &loaded)?;
-        let header = loaded.header(&self.settings, &self.data, self.reading.split.clone(), &set);
+        let header = loaded.header(self, &set);
         together.same("model", || &header.model_sha256)?;
         together.same("data set", || &header.data_sha256)?;
         together.same("adapter or setting", || &header)?;
@@ -194,7 +194,7 @@ impl Arguments {
         }
         let began = Instant::now();
         let mut storing = writer.map(|writer| Storing::new(writer, done, missing));
-        let work = loaded.records(documents, self.settings.top, &mut |index, record| match &mut storing {
+        let work = loaded.records(documents, self.top, &mut |index, record| match &mut storing {
             Some(storing) => {
                 storing.store(index, record)?;
                 together.received(|(index, record)| storing.store(index, record))
@@ -261,8 +261,8 @@ fn bar(documents: usize) -> ProgressBar {
 
 /// One line on how much was computed, and how fast.
 fn summary(documents: usize, posterior: &Posterior, work: &Work, took: Duration) -> String {
-    let passes = posterior.passes().max(1);
-    let speed = (work.tokens * passes) as f64 / took.as_secs_f64();
+    let passes = posterior.passes();
+    let speed = (work.tokens * passes.max(1)) as f64 / took.as_secs_f64();
     format!(
         "{documents} documents, {} tokens of which {} are predicted, {passes} passes: {:.1} s ({:.1} model, {:.1} head), \
          {speed:.0} tokens/s",
@@ -276,7 +276,7 @@ fn summary(documents: usize, posterior: &Posterior, work: &Work, took: Duration)
 
 impl Reading {
     pub(super) fn read(&self, data: &str, n: Option<usize>, loaded: &Loaded) -> Result<DataSet> {
-        let longest = loaded.model.config().max_positions.max(1) as usize;
+        let longest = loaded.context();
         let source = DataSource {
             split: self.split.clone(),
             format: self.format,
@@ -370,21 +370,31 @@ impl Settings {
             let word = pair[0].word().0;
             return Err(Error::setting("--places", format!("names {word} twice; name each place once")));
         }
-        if self.passes == 0 {
-            return Ok(Posterior::None);
-        }
-        Ok(Posterior::Dropout(DropoutSettings {
+        let dropout = DropoutSettings {
             passes: self.passes,
             rate: self.rate,
             places,
             masks: self.masks.0,
             prompt: self.prompt.0,
             seed: self.seed,
-        }))
+        };
+        if self.passes > 0 {
+            return Ok(Posterior::Dropout(dropout));
+        }
+        if dropout != (DropoutSettings { passes: 0, ..DropoutSettings::default() }) {
+            let what = "--rate, --places, --masks, --prompt and --seed have no effect without dropout; leave them out";
+            return Err(Error::setting("--passes 0", what));
+        }
+        Ok(Posterior::None)
     }
 }
 
 impl Loaded {
+    /// The most tokens that a document may have.
+    pub(super) fn context(&self) -> usize {
+        self.model.config().max_positions.max(1) as usize
+    }
+
     /// Estimates documents; `each` receives their records, in order.
     pub(super) fn records(
         &mut self,
@@ -406,17 +416,18 @@ impl Loaded {
         )
     }
 
-    fn header(&self, settings: &Settings, data: &str, split: Option<String>, set: &DataSet) -> Header {
+    fn header(&self, arguments: &Arguments, set: &DataSet) -> Header {
+        let model = &arguments.settings.model;
         Header {
-            model: settings.model.model.clone(),
+            model: model.model.clone(),
             model_sha256: self.checkpoint.hash(),
             adapter: self.named.clone(),
-            precision: settings.model.precision.name().to_owned(),
-            data: data.to_owned(),
-            split,
+            precision: model.precision.name().to_owned(),
+            data: arguments.data.clone(),
+            split: arguments.reading.split.clone(),
             data_sha256: set.hash.clone(),
             documents: set.documents.len(),
-            top: settings.top,
+            top: arguments.top,
             posterior: self.posterior.settings(&self.ensemble),
         }
     }
@@ -446,6 +457,25 @@ mod tests {
     fn a_negative_rate_is_rejected_with_the_range() {
         let error = Line::parse_from(["", "--rate", "-0.1"]).settings.dropout().unwrap_err().to_string();
         assert_eq!(error, "--rate: must be from 0 to 0.99, not -0.1");
+    }
+
+    #[test]
+    fn without_passes_the_settings_of_dropout_are_refused() {
+        let dropout = |flag: &str| Line::parse_from(["", "--passes=0", flag]).settings.dropout();
+        for flag in
+            ["--rate=0.5", "--places=embedding", "--masks=document", "--prompt=deterministic", "--seed=9"]
+        {
+            let error = dropout(flag).unwrap_err().to_string();
+            assert!(error.starts_with("--passes 0: --rate, --places"), "{flag}: {error}");
+        }
+        assert!(matches!(dropout("--places=residual,attention").unwrap(), Posterior::None));
+    }
+
+    #[test]
+    fn the_summary_counts_the_passes_that_were_computed() {
+        let work = Work { tokens: 10, predicted: 5, model: Duration::ZERO, head: Duration::ZERO };
+        let line = summary(1, &Posterior::None, &work, Duration::from_secs(1));
+        assert!(line.contains(", 0 passes: 1.0 s") && line.ends_with("10 tokens/s"), "{line}");
     }
 
     #[test]

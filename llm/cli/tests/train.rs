@@ -73,14 +73,14 @@ fn a_base_in_four_bits_is_trained_on_evaluated_and_not_mistaken_for_a_whole_one(
 
     let mut merging = Command::new(env!("CARGO_BIN_EXE_tokensieve"));
     merging
-        .args(["generate", "--prompt", "Hi", "--merge", "--precision", "nf4", "--model"])
+        .args(["generate", "--prompt", "Hi", "--adapter", "any", "--merge", "--precision", "nf4", "--model"])
         .arg(bench.path("model"));
     let output = merging.output().unwrap();
     assert!(said(&output).contains("--merge: weights in four bits take up no adapter"), "{}", said(&output));
 
     let output = Command::new(env!("CARGO_BIN_EXE_tokensieve"))
         .env("TOKENSIEVE_BACKEND", "plain")
-        .args(["generate", "--prompt", "Hi", "--merge", "--model"])
+        .args(["generate", "--prompt", "Hi", "--adapter", "any", "--merge", "--model"])
         .arg(bench.path("model"))
         .output()
         .unwrap();

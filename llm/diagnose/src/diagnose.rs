@@ -22,7 +22,7 @@ use crate::noise::{self, ALL, Hit, LabelNoise};
 use crate::race::{self, Entry, race};
 use crate::recommend::{Circumstances, predicted, recommend};
 use crate::report::{Diagnosis, Read, SCHEMA};
-use crate::sample::{Division, repeating, spread, unseen};
+use crate::sample::{Division, LEAST_FOLDS, repeating, spread, unseen};
 use crate::subject::Subject;
 use crate::{describe, suspicious};
 
@@ -94,6 +94,9 @@ const UNCERTAIN: usize = 8;
 
 /// Documents of a step (choice: half of a training run's batch).
 const BATCH: usize = 16;
+
+/// With fewer documents nothing is measured: each fold has one at least.
+pub const LEAST_DOCUMENTS: usize = LEAST_FOLDS;
 
 /// Diagnoses a data set for a model that has no adapter. `say` receives what is being done.
 pub fn diagnose(

@@ -53,7 +53,7 @@ mod text;
 pub use candidates::LeftOut;
 pub use defects::{Defect, Finding};
 pub use describe::{ClassRow, Uncertainty};
-pub use diagnose::{Settings, diagnose};
+pub use diagnose::{LEAST_DOCUMENTS, Settings, diagnose};
 pub use gain::{BandShare, Gain};
 pub use html::page;
 pub use measure::{BandRow, Measure, Measurement, ObjectiveRow, OtherBatch};

@@ -186,7 +186,10 @@ impl Reading<'_> {
         for document in documents.iter_mut().filter(|document| document.tokens.len() > max) {
             if self.source.truncate == Truncate::Never {
                 let length = document.tokens.len();
-                return Err(format!("has {length} tokens, more than {max}; `truncate = \"end\"` cuts it"));
+                return Err(format!(
+                    "has {length} tokens, more than {max}; `data.truncate = \"end\"` of a run, or --max-length of \
+                     `tokensieve uncertainty`, cuts it"
+                ));
             }
             document.tokens.truncate(max);
             document.weights.truncate(max);

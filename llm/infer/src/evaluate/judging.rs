@@ -41,12 +41,14 @@ pub(super) enum JudgeAddress<'a> {
 }
 
 impl Judging {
+    /// Whether the judge is a model on this machine.
+    pub fn is_local(&self) -> bool {
+        self.judge.starts_with(LOCAL)
+    }
+
     /// The judge as it may be printed and kept: an address without its user and password.
     pub(super) fn shown(&self) -> String {
-        match self.judge.strip_prefix(LOCAL) {
-            Some(_) => self.judge.clone(),
-            None => without_password(&self.judge),
-        }
+        if self.is_local() { self.judge.clone() } else { without_password(&self.judge) }
     }
 
     pub(super) fn address(&self) -> Result<JudgeAddress<'_>> {

@@ -68,6 +68,7 @@ impl Kind {
             Self::Within(low, high) => format!("a whole number from {low} to {high}"),
             Self::Number(low, f64::INFINITY) => format!("a number, at least {low}"),
             Self::Number(low, high) => format!("a number from {low} to {high}"),
+            Self::Positive(f64::INFINITY) => "a number above 0".to_owned(),
             Self::Positive(high) => format!("a number above 0, at most {high}"),
             Self::Shares(n) => format!("a list of {n} numbers from 0 to below 1"),
             Self::Flag => "true or false".to_owned(),
@@ -95,7 +96,7 @@ impl Kind {
             Self::Number(low, high) => {
                 number(value).is_some_and(|n| n.is_finite() && (low..=high).contains(&n))
             }
-            Self::Positive(high) => number(value).is_some_and(|n| n > 0.0 && n <= high),
+            Self::Positive(high) => number(value).is_some_and(|n| n.is_finite() && n > 0.0 && n <= high),
             Self::Shares(count) => value.as_array().is_some_and(|list| {
                 list.len() == count && list.iter().all(|n| number(n).is_some_and(|n| (0.0..1.0).contains(&n)))
             }),
@@ -296,7 +297,7 @@ pub const KEYS: &[Key] = &[
         "the reference model: this file of its most probable tokens, written by `tokensieve topk`",
     ),
     key("lora.r", Within(1, LARGEST_RANK), "32", "rank of the adapter"),
-    key("lora.lora_alpha", Number(0.0, ANY), "64", "the adapter is scaled by lora_alpha / r"),
+    key("lora.lora_alpha", Positive(ANY), "64", "the adapter is scaled by lora_alpha / r"),
     key("lora.lora_dropout", Number(0.0, 0.99), "0.0", "dropout rate of the adapter's inputs in training"),
     key(
         "lora.target_modules",

@@ -34,8 +34,7 @@ impl Settings {
         normalise(&mut table);
         let mut origin = Origin { file: file.to_owned(), text: text.to_owned(), overridden: Vec::new() };
         for text in overrides {
-            let name = set(&mut table, text)?;
-            origin.overridden.push(name);
+            origin.overridden.extend(set(&mut table, text)?);
         }
         let mut values = BTreeMap::new();
         flatten("", table, &origin, &mut values)?;
@@ -201,9 +200,9 @@ fn normalise(table: &mut Table) {
     }
 }
 
-/// Sets `key=value` in a table and returns the key. A value that is not TOML is read as text, and so is any value without
-/// quotes if the key takes text.
-fn set(table: &mut Table, text: &str) -> Result<String> {
+/// Sets `key=value` in a table and returns the keys that it sets: several where the value is a table of keys. A value that
+/// is not TOML is read as text, and so is any value without quotes if the key takes text.
+fn set(table: &mut Table, text: &str) -> Result<Vec<String>> {
     let parts = text.split_once('=').filter(|(name, _)| !name.trim().is_empty());
     let Some((name, value)) = parts else {
         let set = format!("--set {}", shorten(text));
@@ -216,18 +215,40 @@ fn set(table: &mut Table, text: &str) -> Result<String> {
     let is_text = known(&name).is_some_and(|key| key.kind == Kind::Text);
     let parsed = parsed.filter(|parsed| !is_text || parsed.is_str());
     let value = parsed.unwrap_or_else(|| Value::String(value.to_owned()));
-    let mut here = &mut *table;
+    let mut names = Vec::new();
+    for (path, value) in each_key(path, value) {
+        insert(table, &path, value)?;
+        names.push(path.join("."));
+    }
+    normalise(table);
+    Ok(names)
+}
+
+/// A value and its path; of a table of keys each key by itself, so that the file's others stay.
+fn each_key(path: Vec<String>, value: Value) -> Vec<(Vec<String>, Value)> {
+    match value {
+        Value::Table(keys) if is_table(&path.join(".")) => {
+            let inner = |(key, value)| each_key([path.as_slice(), &[key]].concat(), value);
+            keys.into_iter().flat_map(inner).collect()
+        }
+        value => vec![(path, value)],
+    }
+}
+
+/// Puts a value into a table, at the end of a path through tables.
+fn insert(table: &mut Table, path: &[String], value: Value) -> Result<()> {
+    let mut here = table;
     let (last, outer) = path.split_last().expect("a name has at least one part");
     for part in outer {
         let inner = here.entry(part.as_str()).or_insert_with(|| Value::Table(Table::new()));
         let kind = inner.type_str();
         here = inner.as_table_mut().ok_or_else(|| {
-            Error::setting(format!("--set {name}"), format!("`{part}` is not a table but {kind}"))
+            let set = format!("--set {}", path.join("."));
+            Error::setting(set, format!("`{part}` is not a table but {kind}"))
         })?;
     }
     here.insert(last.clone(), value);
-    normalise(table);
-    Ok(name)
+    Ok(())
 }
 
 /// The parts of a key; a part in quotes may have dots. Text that is not a TOML key is split at its dots.

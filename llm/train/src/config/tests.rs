@@ -33,6 +33,23 @@ fn overrides_win_and_need_no_quotes() {
 }
 
 #[test]
+fn an_override_that_is_a_table_leaves_the_other_keys() {
+    let file = format!(
+        "objective.preset = \"dft\"\n{PLAIN}[train]\nlr = 1e-3\nepochs = 2\neval_every = 5\nearly_stop.on = \"a\"\n\
+         early_stop.patience = 9\n[eval.a]\ndata = \"gsm8k\"\n"
+    );
+    let set = |set: &str| parse(&file, &[set]).unwrap();
+    let train = set("train={steps=1, early_stop={min_delta=0.5}}").train;
+    assert_eq!((train.lr, train.length), (1e-3, Length::Steps(1)));
+    let stop = train.early_stop.unwrap();
+    assert_eq!((stop.patience, stop.min_delta), (9, 0.5));
+    assert_eq!(set("train={}").train.length, Length::Epochs(2.0));
+    // An objective is one value.
+    let alone = parse(PLAIN, &["objective={selected=\"-p\"}"]).unwrap();
+    assert_eq!(set("objective={selected=\"-p\"}").objective, alone.objective);
+}
+
+#[test]
 fn overrides_are_text_where_the_key_is_and_keys_may_be_in_quotes() {
     let config = parse(
         PLAIN,
@@ -196,6 +213,8 @@ fn mistakes_are_named_with_their_place_and_what_would_be_right() {
         ("train.lr", "--set train.lr: expected key=value"),
         ("train.lr=fast", "--set train.lr: expected a number, at least 0, found \"fast\""),
         ("train.lr.x=1", "--set train.lr.x: expected a number"),
+        ("train={lr=\"fast\"}", "--set train.lr: expected a number"),
+        ("train={lx=1}", "--set train.lx: there is no such key; did you mean `train.lr`?"),
         ("train.out=", "--set train.out: expected text in quotes, not empty"),
         ("eval.a/b.data=gsm8k", "--set eval.a/b.data: is not a valid name for a held-out set"),
         ("tran.lr=1", "--set tran.lr: there is no such key; did you mean `train.lr`?"),
