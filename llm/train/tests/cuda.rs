@@ -64,6 +64,10 @@ fn operators_agree_with_plain_ones_in_f64() {
         let wide = Tensor::zeros([67, 64], (Kind::Float, gpu));
         Product::of(&there(&x), &there(&weight)).write(&wide);
         close("product into f32", &wide, &expected, 1e-5);
+        let added = random(&[67, 64], "added");
+        let sum = added.to_device(gpu);
+        Product::of(&there(&x), &there(&weight)).plus(Some(&sum)).write(&sum);
+        close("product added to f32", &sum, &(&expected + added.to_kind(Kind::Double)), 1e-5);
 
         // One warp's work, and more than a block of threads reads at once.
         for width in [96, 5000] {

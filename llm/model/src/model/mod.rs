@@ -426,6 +426,18 @@ mod tests {
     }
 
     #[test]
+    fn logits_are_not_rounded_to_the_type_of_the_model() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/gguf/llama.gguf");
+        let model = Model::load(&Checkpoint::open(folder).unwrap(), Kind::BFloat16, Device::Cpu).unwrap();
+        let unembedding = model.unembedding();
+        // More rows than are left to libtorch.
+        let logits = unembedding.logits(unembedding.weight);
+        let weight = unembedding.weight.to_kind(Kind::Double);
+        let away = (&logits - weight.mm(&weight.tr())).abs().max().double_value(&[]);
+        assert!(logits.kind() == Kind::Float && away < 1e-5 * logits.abs().max().double_value(&[]), "{away}");
+    }
+
+    #[test]
     fn prefixes_are_shared_where_that_is_possible_and_pays() {
         let heads = Heads { queries: 4, keys: 2, dim: 64 };
         let how = Attention { heads, scale: 0.1, soft_cap: None, window: None };
