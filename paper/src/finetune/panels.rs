@@ -22,11 +22,10 @@ pub fn of_study() -> About {
                    are decided by the whole study, each once all its seeds are there: for them profile laptop reads \
                    what is kept and runs nothing. Where column `seeds` is 1, there is no interval.",
         deviations: &[
-            "Fitted losses in the study's kept outcomes, but for those on arithmetic word problems, and in tables of 26 \
-             November 2026, were taken from a parabola and are off by up to 0.06 nats (docs/plans/study.md, departures).",
+            "Fitted losses in the study's kept outcomes, but for those on arithmetic word problems, were taken from a \
+             parabola and are off by up to 0.06 nats (docs/plans/study.md, departures).",
             "The learning rates of minus-p-10, log-one-minus-p, top-10 and rho, and all of those on gsm8k-answers, are \
-             the plan's first guesses: their runs for tuning are still to be done. In tables of 26 November 2026 so are \
-             those of f-half, threshold and upper-90 on the cipher, of threshold on drawings and of upper-90 on stories.",
+             the plan's first guesses: their runs for tuning are still to be done.",
             "One model of 135 million parameters that was tuned to instructions before, read from 4-bit weights; the \
              papers fine-tune base models of 1 to 14 billion.",
             "Each seed trains on at most 1,024 documents (GSM8K 736, conversations 104), the papers on 7,500 to \
