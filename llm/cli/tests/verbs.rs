@@ -164,6 +164,21 @@ fn a_file_of_replies_says_how_they_were_sampled() {
     assert_ne!(read("a.jsonl"), replies);
 }
 
+#[test]
+fn questions_beyond_the_context_are_counted() {
+    let folder = folder();
+    let config = folder.path("model/config.json");
+    let mut small = json_of(&fs::read_to_string(&config).unwrap());
+    small["max_position_embeddings"] = json!(16);
+    fs::write(&config, small.to_string()).unwrap();
+    let suite = format!("evaluate --suite arithmetic,arithmetic-paired --limit 2 --out e.json {MODEL}");
+    let output = folder.command(&suite).output().unwrap();
+    for what in ["questions leave no room for a reply", "questions have replies that end too late"] {
+        let note = format!("2 of 2 {what}: the model's context has 16 tokens\n");
+        assert!(output.status.success() && said(&output).contains(&note), "{}", said(&output));
+    }
+}
+
 /// The folder of the libtorch that this test itself has loaded.
 fn libtorch() -> PathBuf {
     let maps = fs::read_to_string("/proc/self/maps").unwrap();

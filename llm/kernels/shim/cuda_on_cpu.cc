@@ -11,7 +11,6 @@
 #define __device__
 #define __global__
 #define __shared__
-#define __launch_bounds__(threads)
 #define __syncthreads()
 
 namespace {

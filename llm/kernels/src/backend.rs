@@ -204,7 +204,8 @@ pub fn runs_tests_of_kernels() -> bool {
     found
 }
 
-fn skipped(needed: &str) {
+/// Says that the running test is skipped.
+pub(crate) fn skipped(needed: &str) {
     // Past the capture of tests' output.
     let thread = std::thread::current();
     let line = format!("skipped: {} (needs {needed})\n", thread.name().unwrap_or("a test"));

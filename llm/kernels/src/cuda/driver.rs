@@ -233,7 +233,7 @@ type Size = unsafe extern "C" fn(program: Handle, bytes: *mut usize) -> Status;
 type Fill = unsafe extern "C" fn(program: Handle, into: *mut c_char) -> Status;
 
 /// Machine code for a GPU's architecture.
-fn compile(architecture: &str) -> Result<Vec<u8>, String> {
+pub(super) fn compile(architecture: &str) -> Result<Vec<u8>, String> {
     // Beside libtorch lies a library that brings NVRTC, wherever Python's packages put it.
     let beside = library::folder().map(|folder| folder.join("libcaffe2_nvrtc.so"));
     let names: Vec<&str> = beside

@@ -404,11 +404,8 @@ __device__ static double log_sum(const Sums &sums) { return (double)sums.largest
 #define ONTO_LOGITS 2
 #define ONTO_ITSELF 3
 
-// A block's threads at most (`threads` in mod.rs): so many must fit by the registers that each is given.
-#define THREADS 512
-
 // A row's statistics, in the order of `RowStats`: `width` of them. `exact` are the labels' logits before rounding, or none.
-extern "C" __global__ void __launch_bounds__(THREADS) head_statistics(Rows logits, i64 columns, const i64 *labels, const float *exact, float cap,
+extern "C" __global__ void head_statistics(Rows logits, i64 columns, const i64 *labels, const float *exact, float cap,
                                            i64 onto, Rows other, float other_cap, i64 width, double *out) {
   i64 row = blockIdx.x, label = labels[row];
   bool tempered = width > 7;
@@ -480,7 +477,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) head_statistics(Rows logit
 }
 
 // Overwrites a row's logits by (a + b)·p − a·eᵧ − b·q; `distance` becomes −Σ q log p, 0 without a q.
-extern "C" __global__ void __launch_bounds__(THREADS) head_gradient(Rows logits, i64 columns, const i64 *labels, const float *log_sum_exp,
+extern "C" __global__ void head_gradient(Rows logits, i64 columns, const i64 *labels, const float *log_sum_exp,
                                          const float *loss, const float *onto_label, const float *onto_other,
                                          i64 onto, Rows other, i64 others, float by, float cap, float other_cap,
                                          double *distance) {

@@ -3,8 +3,9 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::driver::on_cpu::TESTED;
+use super::driver::{compile, on_cpu::TESTED};
 use super::*;
+use crate::backend::skipped;
 use crate::head_rows::plain::{self as plain_rows, DeviceTasks};
 use crate::head_rows::task::{Chunk, Onto, Reference, Request, Tail};
 use crate::layout::Layout;
@@ -29,6 +30,20 @@ fn apart(size: &[i64], seed: u64, kind: Kind) -> Tensor {
 }
 
 const KINDS: [(Kind, f64); 2] = [(Kind::Float, 2e-6), (Kind::BFloat16, 4e-3)];
+
+/// The compiler needs no GPU; it is found where torch is one for GPUs.
+#[test]
+fn there_is_machine_code_for_every_architecture() {
+    for architecture in ["sm_75", "sm_80", "sm_90"] {
+        match compile(architecture) {
+            Ok(code) => assert!(code.starts_with(b"\x7fELF"), "{architecture}"),
+            Err(why) => {
+                assert!(!why.starts_with("NVRTC for"), "{why}");
+                return skipped("NVRTC");
+            }
+        }
+    }
+}
 
 #[test]
 fn norms_agree_with_plain_ones() {
