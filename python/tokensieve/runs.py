@@ -143,7 +143,9 @@ def generate(
         return program.json_lines(path)
 
 
-MEASURES = ("loss", "entropy", "total", "aleatoric", "epistemic")
+MEASURES = (
+    "loss", "entropy", "probability", "total", "aleatoric", "epistemic", "pairwise_kl", "reverse_mi",
+)
 
 
 @dataclass(frozen=True)
@@ -169,7 +171,7 @@ class Uncertainty:
         ]
 
     def coloured(self, by: str) -> Uncertainty:
-        """The same documents, coloured by another measure: loss, entropy, total, aleatoric or epistemic."""
+        """The same documents, coloured by another one of `MEASURES`."""
         return Uncertainty(self.documents, by)
 
     def _repr_html_(self) -> str:

@@ -41,7 +41,10 @@ fn tables_and_claims_are_as_recorded_and_documented() {
 /// Whether the learning rate of a unit is the one that the study's plan has for it.
 fn is_at_the_plans_rate(plan: &Plan, unit: &Unit) -> bool {
     let words: Vec<&str> = unit.name.split(' ').collect();
-    let ["train", "finetune", data, arm, "tuned", "seed", _] = words[..] else { return true };
+    let ["train", "finetune", data, arm, rate @ ("tuned" | "matched"), "seed", _] = words[..] else {
+        return true;
+    };
+    let arm = if rate == "matched" { "mle" } else { arm };
     unit.config["settings"]["train.lr"].as_f64() == plan.rate(arm, data).ok()
 }
 

@@ -177,7 +177,6 @@ pub fn diagnose(
     let noise = label_noise(&records);
     let known = Circumstances {
         held_out_is_trusted: held_out.is_some(),
-        most,
         repeating: repeating.len(),
         noise: noise.get(ALL).filter(|noise| noise.doubts.is_empty()).map(|noise| noise.share.value),
     };

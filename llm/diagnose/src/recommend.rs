@@ -9,7 +9,6 @@ use crate::candidates::PLAIN;
 use crate::gain::{Gain, mildest};
 use crate::measure::{Measure, Measurement, ObjectiveRow};
 use crate::race::Race;
-use crate::sample::LEAST_FOLDS;
 
 /// What to train with, and what speaks for it.
 #[derive(Clone, Debug, Serialize)]
@@ -35,8 +34,6 @@ pub struct Recommendation {
 pub(crate) struct Circumstances {
     /// Whether the held-out documents are the user's own, and not part of the data.
     pub(crate) held_out_is_trusted: bool,
-    /// Documents that were to be measured at most.
-    pub(crate) most: usize,
     /// Rows that repeat others, and are not measured.
     pub(crate) repeating: usize,
     /// Share of wrong labels, if that is an estimate without doubts.
@@ -106,9 +103,7 @@ fn indistinguishable(measured: &Measurement, measure: Measure, chosen: Option<&O
 
 /// What there would have to be more of.
 fn too_few(known: &Circumstances) -> String {
-    if known.most < LEAST_FOLDS {
-        format!("--documents {LEAST_FOLDS}, or more")
-    } else if known.repeating > 0 {
+    if known.repeating > 0 {
         format!("more documents that repeat no others (rows that do: {})", known.repeating)
     } else {
         "more documents".to_owned()
@@ -181,8 +176,7 @@ mod tests {
         }
     }
 
-    const KNOWN: Circumstances =
-        Circumstances { held_out_is_trusted: true, most: 32, repeating: 0, noise: None };
+    const KNOWN: Circumstances = Circumstances { held_out_is_trusted: true, repeating: 0, noise: None };
 
     #[test]
     fn plain_training_stays_unless_another_is_better() {
@@ -200,11 +194,8 @@ mod tests {
         let found = recommend(None, None, Measure::Nll, &KNOWN);
         assert!(found.objective == "mle" && found.because.contains("too few"), "{found:?}");
         assert_eq!(found.would_change, ["more documents: nothing was measured"]);
-        for (most, repeating, what) in [(3, 0, "--documents 4, or more:"), (4, 63, "(rows that do: 63):")] {
-            let known = Circumstances { most, repeating, ..KNOWN };
-            let found = recommend(None, None, Measure::Nll, &known);
-            assert!(found.would_change[0].contains(what), "{found:?}");
-        }
+        let found = recommend(None, None, Measure::Nll, &Circumstances { repeating: 63, ..KNOWN });
+        assert!(found.would_change[0].contains("(rows that do: 63):"), "{found:?}");
     }
 
     #[test]

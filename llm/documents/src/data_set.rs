@@ -187,8 +187,8 @@ impl Reading<'_> {
             if self.source.truncate == Truncate::Never {
                 let length = document.tokens.len();
                 return Err(format!(
-                    "has {length} tokens, more than {max}; `data.truncate = \"end\"` of a run, or --max-length of \
-                     `tokensieve uncertainty`, cuts it"
+                    "has {length} tokens, more than {max}; shorten it (`train` cuts it with `data.truncate = \"end\"`, \
+                     `uncertainty` with --max-length)"
                 ));
             }
             document.tokens.truncate(max);

@@ -11,6 +11,7 @@ use super::answers::{Answers, Line, hash};
 use super::benchmark::Benchmark;
 use super::model::EvaluatedModel;
 use crate::together::Together;
+use tokensieve_base::status;
 use tokensieve_model::{Error, Result};
 
 /// Asks the questions without a stored answer, of which each process asks its part, and stores their answers in process 0,
@@ -37,7 +38,14 @@ pub(super) fn ask(
         benchmark.ask(evaluated, own, &mut |question, answer| together.send(&(question, answer)))?;
         return together.finish(stopped, |()| Ok(()));
     };
-    let mut taking = Taking::new(benchmark, answers, questions.len());
+    let (too_long, asked) = (benchmark.too_long(evaluated, &questions)?, questions.len());
+    if too_long > 0 {
+        let (name, context) = (benchmark.name(), evaluated.context());
+        status!(
+            "{name}: {too_long} of {asked} questions are too long for the model's context of {context} tokens"
+        );
+    }
+    let mut taking = Taking::new(benchmark, answers, asked);
     benchmark.ask(evaluated, own, &mut |question, answer| {
         taking.take(question, answer)?;
         together.received(|(question, answer)| taking.take(question, answer))

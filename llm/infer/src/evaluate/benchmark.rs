@@ -30,6 +30,11 @@ pub trait Benchmark {
         self.content(question)
     }
 
+    /// How many of some questions are too long for the model's context.
+    fn too_long(&self, _: &EvaluatedModel<'_>, _: &[usize]) -> Result<usize> {
+        Ok(0)
+    }
+
     /// Asks some of the questions. `take` receives the number of a question and its answer, in the form in which it is stored.
     fn ask(
         &self,
@@ -70,6 +75,10 @@ impl Benchmark for Task {
             Ask::Reply { .. } => &[],
         };
         serde_json::json!([messages, replies]).to_string()
+    }
+
+    fn too_long(&self, evaluated: &EvaluatedModel<'_>, questions: &[usize]) -> Result<usize> {
+        evaluated.too_long(self.questions(), questions)
     }
 
     fn ask(

@@ -4,7 +4,6 @@ use std::cell::OnceCell;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokensieve_base::status;
 use tokensieve_tasks::{Answer, Ask, Question};
 
 use super::score::{Scorer, batches_with};
@@ -77,9 +76,6 @@ impl<'a> EvaluatedModel<'a> {
         };
         let requests = asked.iter().map(request);
         let requests = requests.collect::<Result<Vec<_>>>()?;
-        self.note_longer(requests.len(), "questions leave no room for a reply", || {
-            requests.iter().filter(|request| request.prompt.len() >= self.context()).count()
-        });
         let mut taken = Ok(());
         let mut each = |index: usize, event: Event<'_>| {
             if let Event::Done(reply) = event {
@@ -97,16 +93,23 @@ impl<'a> EvaluatedModel<'a> {
         taken
     }
 
-    fn context(&self) -> usize {
+    /// Number of tokens of its context.
+    pub(super) fn context(&self) -> usize {
         self.model.config().max_positions as usize
     }
 
-    /// Says how many of the questions are too long for the model's context, if any are.
-    fn note_longer(&self, asked: usize, what: &str, count: impl FnOnce() -> usize) {
-        let longer = count();
-        if longer > 0 {
-            status!("{longer} of {asked} {what}: the model's context has {} tokens", self.context());
-        }
+    /// How many questions leave no room for a reply in its context, or have a given reply that ends beyond it.
+    pub(super) fn too_long(&self, questions: &[Question], asked: &[usize]) -> Result<usize> {
+        let context = self.context();
+        let is_too_long = |question: &Question| -> Result<bool> {
+            Ok(match question.ask {
+                Ask::Reply { .. } => self.request(question)?.prompt.len() >= context,
+                Ask::Likelihood { .. } => {
+                    self.documents(question)?.iter().any(|document| document.tokens.len() > context)
+                }
+            })
+        };
+        asked.iter().try_fold(0, |count, place| Ok(count + usize::from(is_too_long(&questions[*place])?)))
     }
 
     fn request(&self, question: &Question) -> Result<Request> {
@@ -129,10 +132,6 @@ impl<'a> EvaluatedModel<'a> {
             .collect();
         let documents =
             likelihoods.iter().map(|place| self.documents(&questions[*place])).collect::<Result<Vec<_>>>()?;
-        self.note_longer(asked.len(), "questions have replies that end too late", || {
-            let is_longer = |document: &Document| document.tokens.len() > self.context();
-            asked.iter().filter(|index| documents[**index].iter().any(is_longer)).count()
-        });
         let sizes = documents.iter().map(|documents| tokens_together(documents));
         for batch in batches_with(&asked, sizes) {
             if self.stopped() {

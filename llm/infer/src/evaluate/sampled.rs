@@ -96,6 +96,10 @@ impl Benchmark for Sampled {
         self.task.asked(question)
     }
 
+    fn too_long(&self, evaluated: &EvaluatedModel<'_>, questions: &[usize]) -> Result<usize> {
+        self.task.too_long(evaluated, questions)
+    }
+
     fn ask(
         &self,
         evaluated: &mut EvaluatedModel<'_>,

@@ -103,8 +103,11 @@ impl Settings {
 
     /// Whether the user gave a key of this table.
     pub(super) fn mentions(&self, prefix: &str) -> bool {
-        self.origin.overridden.iter().any(|name| name.starts_with(prefix))
-            || self.origin.place(prefix.trim_end_matches('.')).is_some()
+        let mut set = self.origin.overridden.iter();
+        // What the file says inside of a table whose place an override has taken does not count.
+        let is_replaced = set.clone().any(|name| within(prefix, name));
+        set.any(|name| name.starts_with(prefix))
+            || (!is_replaced && self.origin.place(prefix.trim_end_matches('.')).is_some())
     }
 
     /// Whether `--set` gave a key.
@@ -149,8 +152,6 @@ impl Settings {
 impl Origin {
     fn wrong(&self, name: &str, what: impl std::fmt::Display) -> Error {
         let what = with_short_values(&what.to_string());
-        let within =
-            |inner: &str, outer: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('.'));
         let mut sets = self.overridden.iter();
         if let Some(set) = sets.find(|set| *set == name || within(name, set) || within(set, name)) {
             // The longer of both: as typed, or the key inside of what was typed.
@@ -224,10 +225,16 @@ fn set(table: &mut Table, text: &str) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// A value and its path; of a table of keys each key by itself, so that the file's others stay.
+/// Whether a name is inside of another.
+fn within(inner: &str, outer: &str) -> bool {
+    inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('.'))
+}
+
+/// A value and its path; of a table of keys each key by itself, so that the file's others stay. An empty one takes the
+/// table's place, which removes the file's keys.
 fn each_key(path: Vec<String>, value: Value) -> Vec<(Vec<String>, Value)> {
     match value {
-        Value::Table(keys) if is_table(&path.join(".")) => {
+        Value::Table(keys) if !keys.is_empty() && is_table(&path.join(".")) => {
             let inner = |(key, value)| each_key([path.as_slice(), &[key]].concat(), value);
             keys.into_iter().flat_map(inner).collect()
         }

@@ -43,7 +43,7 @@ fn an_override_that_is_a_table_leaves_the_other_keys() {
     assert_eq!((train.lr, train.length), (1e-3, Length::Steps(1)));
     let stop = train.early_stop.unwrap();
     assert_eq!((stop.patience, stop.min_delta), (9, 0.5));
-    assert_eq!(set("train={}").train.length, Length::Epochs(2.0));
+    assert_eq!(set("train={}").train.lr, parse(PLAIN, &[]).unwrap().train.lr);
     // An objective is one value.
     let alone = parse(PLAIN, &["objective={selected=\"-p\"}"]).unwrap();
     assert_eq!(set("objective={selected=\"-p\"}").objective, alone.objective);
