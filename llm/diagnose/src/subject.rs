@@ -63,7 +63,7 @@ impl Subject {
             ("train", table(vec![("epochs", Some(Value::Float(1.0)))])),
         ];
         if let Some(held_out) = &self.held_out {
-            // Training would read the split `test` unless it is told which.
+            // Without this key training reads the split `test`.
             let split = held_out.split_read()?;
             let set =
                 table(vec![("data", Some(text(&held_out.source))), ("split", split.as_deref().map(text))]);
