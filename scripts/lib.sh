@@ -38,10 +38,11 @@ With rustup: rustup update. Without: $rustup"
 
 rustup="curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh"
 
-# Rust as a Debian package where apt may and has a recent one, else rustup, which is asked for. TOKENSIEVE_RUST=rustup: rustup
-# without a question, as CI wants it (Debian has no clippy of that version).
+# Rust as a Debian package where apt may and has a recent one, else rustup, which is asked for. TOKENSIEVE_RUST=1.95.0: that
+# version, with rustup and without a question, as CI wants it (Debian has no clippy of that version, and a newer one's lints
+# are others).
 install_rust() {
-    if [ "${TOKENSIEVE_RUST:-}" != rustup ]; then
+    if [ -z "${TOKENSIEVE_RUST:-}" ]; then
         # Debian's browsers are built with a newer Rust than its own.
         if may_install && recent_rust; then
             need_packages 'Rust' cargo-web rustc-web
@@ -55,7 +56,8 @@ install_rust() {
     fi
     have curl || need_packages 'curl, which fetches rustup' curl ca-certificates
     say 'installing Rust with rustup'
-    curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --quiet --no-modify-path >&2
+    curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs |
+        sh -s -- -y --quiet --no-modify-path --default-toolchain "${TOKENSIEVE_RUST:-stable}" >&2
     have cargo || die "rustup could not install Rust (above)"
 }
 

@@ -52,6 +52,7 @@ mod prompts;
 mod read;
 mod row;
 mod source;
+mod thrift;
 #[cfg(test)]
 mod tests;
 mod unique_keys;

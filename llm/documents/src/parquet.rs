@@ -12,6 +12,7 @@ use serde_json::{Map, Number, Value};
 
 use crate::format;
 use crate::row::{OnRow, Row as JsonRow};
+use crate::thrift;
 use tokensieve_base::panics::caught;
 use tokensieve_model::{Error, Result};
 
@@ -21,11 +22,17 @@ const COMPRESSIONS: &str = "snappy, gzip, zstd, uncompressed";
 /// Passes the rows of a file to `take`.
 pub(super) fn rows(path: &Path, take: &mut OnRow) -> Result<()> {
     let input = File::open(path).map_err(Error::io(path))?;
-    let reader = guarded(path, || SerializedFileReader::new(input))?;
+    guarded(path, || thrift::check_footer(&input))?;
+    let reader = guarded(path, || SerializedFileReader::new(input.try_clone()?))?;
     let mut number = 0;
     for group in 0..reader.num_row_groups() {
         let group = guarded(path, || reader.get_row_group(group))?;
-        guarded(path, || dictionaries_hold_what_they_promise(group.as_ref()))?;
+        guarded(path, || {
+            for (start, bytes) in group.metadata().columns().iter().map(|column| column.byte_range()) {
+                thrift::check_pages(&input, start..start.saturating_add(bytes))?;
+            }
+            dictionaries_hold_what_they_promise(group.as_ref())
+        })?;
         let mut rows = guarded(path, || group.get_row_iter(None))?;
         while let Some(row) = guarded(path, || rows.next().transpose())? {
             number += 1;

@@ -144,7 +144,10 @@ fn may_use_amx() -> bool {
     const ASK: libc::c_long = 0x1023;
     const REGISTERS: libc::c_long = 18;
     static MAY: LazyLock<bool> = LazyLock::new(|| {
-        std::arch::x86_64::__cpuid_count(7, 0).edx & BITS == BITS
+        // SAFETY: every x86-64 has the instruction.
+        #[allow(unused_unsafe, reason = "it is a safe function since Rust 1.94")]
+        let leaf = unsafe { std::arch::x86_64::__cpuid_count(7, 0) };
+        leaf.edx & BITS == BITS
             // SAFETY: it allows this process a larger state of its registers, and changes nothing else.
             && unsafe { libc::syscall(libc::SYS_arch_prctl, ASK, REGISTERS) } == 0
     });

@@ -87,6 +87,10 @@ impl State {
         if state.step > state.steps {
             return wrong(&format!("says that {} of {} steps are done", state.step, state.steps));
         }
+        let lies_within = |name: &str| Path::new(name).file_name().is_some_and(|own| own == name);
+        if let Some(name) = state.files.keys().find(|name| !lies_within(name)) {
+            return wrong(&format!("names the file `{}`, which is not in its folder", name.escape_debug()));
+        }
         // In checkpoints of older versions both are the same.
         state.lowest = state.lowest.or(state.progress.map(|(nll, _)| nll));
         Ok(state)
@@ -284,6 +288,23 @@ mod tests {
         State { step: 10, ..state }.save(folder.path()).unwrap();
         let error = read().unwrap_err().to_string();
         assert!(error.ends_with("state.toml: says that 10 of 9 steps are done"), "{error}");
+    }
+
+    #[test]
+    fn no_file_outside_of_a_checkpoint_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let training = Objective::preset("mle").unwrap().begin(Plan { steps: 9, seed: 1 });
+        after_one_step(training.state()).save(folder.path()).unwrap();
+        let path = folder.path().join(STATE);
+        let text = fs::read_to_string(&path).unwrap();
+        let above = text.split(CHECKSUM).next().unwrap();
+        for name in ["/dev/zero", "../weights", "weights/", "..", ""] {
+            let hostile = above.replace("[files]", &format!("[files]\n\"{name}\" = \"0\""));
+            fs::write(&path, format!("{hostile}{CHECKSUM}{:x}\n", Sha256::digest(&hostile))).unwrap();
+            let error = State::load(folder.path()).unwrap_err().to_string();
+            let expected = format!("state.toml: names the file `{name}`, which is not in its folder");
+            assert!(error.ends_with(&expected), "{error}");
+        }
     }
 
     #[test]
