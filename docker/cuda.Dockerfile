@@ -1,5 +1,5 @@
 # tokensieve for NVIDIA GPUs: the same program on the torch 2.11 for CUDA 13 of the Python packages. The driver is the host's
-# (580 or newer, with the NVIDIA Container Toolkit). Not run on a GPU by us yet.
+# (580 or newer, with the NVIDIA Container Toolkit). Not built yet, and not run on a GPU.
 #
 #   docker build -f docker/cuda.Dockerfile -t tokensieve-cuda .
 #   docker run --rm --gpus all tokensieve-cuda doctor

@@ -11,7 +11,7 @@
 //! | [`panics`] | libraries that panic on damaged files | |
 //! | `http` | the one HTTP client | `http` |
 //! | `fingerprint` | a hash of the sources and dependencies that decide a crate's numbers, for build scripts | `fingerprint` |
-//! | `testing` | what tests share: notes on skipped tests, the largest difference of numbers, a web server with scripted answers | `testing` |
+//! | `testing` | what tests share: notes on skipped tests, the largest difference of numbers, what a program left, a web server with scripted answers | `testing` |
 //!
 //! # Numbers with intervals
 //! ```

@@ -1,5 +1,6 @@
 //! Printing: status lines for whoever watches, and the output that a command was asked for.
 
+use std::borrow::Cow;
 use std::fmt::Arguments;
 use std::io::{self, ErrorKind, Write as _};
 use std::path::Path;
@@ -28,6 +29,24 @@ pub fn be_quiet() {
     QUIET.store(true, Ordering::Relaxed);
 }
 
+/// A text of unknown origin without characters that control a terminal: an escape stands for each, a tab excepted.
+pub fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() && c != '\t' { out.extend(c.escape_debug()) } else { out.push(c) }
+    }
+    out
+}
+
+/// A word of a command as a person types it into a shell: in single quotes, unless it is plain.
+pub fn quoted(word: &str) -> Cow<'_, str> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
+    if word.chars().all(is_plain) && !word.is_empty() {
+        return Cow::Borrowed(word);
+    }
+    Cow::Owned(format!("'{}'", word.replace('\'', r"'\''")))
+}
+
 /// Prints a line to standard error; see [`status!`](crate::status).
 pub fn print_status(what: Arguments<'_>) {
     if !QUIET.load(Ordering::Relaxed) {
@@ -46,5 +65,23 @@ pub fn print_output(what: Arguments<'_>) -> Result<(), Error> {
             Err(Error::at(Path::new("standard output"))(error))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{printable, quoted};
+
+    #[test]
+    fn nothing_printable_controls_the_terminal() {
+        assert_eq!(printable("ä\t\u{1b}[2J\r\n\u{9b}2J\u{7f}"), "ä\t\\u{1b}[2J\\r\\n\\u{9b}2J\\u{7f}");
+    }
+
+    #[test]
+    fn words_are_quoted_where_a_shell_would_change_them() {
+        let words = ["runs/a-b_1.5/out", "--set=train.lr=2e-4", "my cfg", "it's", "$HOME", "", "ä"];
+        let typed = words.map(|word| quoted(word).into_owned());
+        assert_eq!(typed[..2], words[..2]);
+        assert_eq!(typed[2..], ["'my cfg'", r"'it'\''s'", "'$HOME'", "''", "'ä'"]);
     }
 }

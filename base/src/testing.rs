@@ -1,9 +1,16 @@
-//! What tests of several crates share: a line for a test that is skipped, the largest of many differences, programs side
-//! by side, and a web server on loopback for the tests of what asks one, with a word of HTTP and no more.
+//! What tests of several crates share: a line for a test that is skipped, the largest of many differences, what a program
+//! printed and left in a folder, programs side by side, the documentation's commands, and a web server on loopback for the
+//! tests of what asks one, with a word of HTTP and no more.
 
+pub mod pages;
+
+use std::collections::BTreeMap;
+use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::process::Output;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -37,6 +44,34 @@ pub fn largest_difference<'a, T: Copy + Into<f64> + 'a>(
         largest = largest.max(away);
     }
     largest
+}
+
+/// Files and folders by their relative paths; a folder has no content.
+pub type Tree = BTreeMap<PathBuf, Option<Vec<u8>>>;
+
+/// Everything below a folder.
+///
+/// # Panics
+/// If it cannot be read.
+pub fn tree(folder: &Path) -> Tree {
+    let (mut found, mut folders) = (Tree::new(), vec![folder.to_owned()]);
+    while let Some(inner) = folders.pop() {
+        for entry in fs::read_dir(inner).expect("a folder that can be read") {
+            let path = entry.expect("an entry that can be read").path();
+            let bytes = (!path.is_dir()).then(|| fs::read(&path).expect("a file that can be read"));
+            let name = path.strip_prefix(folder).expect("it lies below the folder");
+            found.insert(name.to_owned(), bytes);
+            if path.is_dir() {
+                folders.push(path);
+            }
+        }
+    }
+    found
+}
+
+/// All that a program printed.
+pub fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 /// Does the work of every item, as many at a time as there are cores; the results in the items' order.

@@ -40,7 +40,7 @@ fn main() -> Result<()> {
     for _ in 0..3 {
         let rule = &mut Surprise { cap: 4.0 };
         let report = step(&mut head, &mut model, &trained, &Reference::None, rule, &[&document], &options)?;
-        println!("loss {:.3}, plain {:.3} nats", report.loss, report.nll);
+        println!("loss {:.3} over {} tokens", report.loss, report.tokens);
         let _ =
             trained.parameters().values().shallow_clone().g_sub_(&(trained.parameters().gradients() * 1e-2));
         trained.refresh(&mut model)?;

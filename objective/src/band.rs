@@ -26,7 +26,7 @@ impl Band {
         ))
     }
 
-    /// The ranks, of n, that the band holds.
+    /// The ranks, of n, that the band holds; of few none may be left.
     pub fn ranks(self, n: usize) -> std::ops::Range<usize> {
         let rank = |quantile: f64| ((quantile * n as f64).round() as usize).min(n);
         rank(self.low)..rank(self.high)

@@ -79,8 +79,9 @@
 //! # What is divided by what
 //! One number divides the whole optimizer batch's gradient, never micro-batch by micro-batch: tokens with a pull
 //! that is not zero (`pulled`), all that are not masked (`all`), their users' weights (`weights`), or documents.
-//! A token of weight 0 is masked: it pulls nothing and counts nowhere. A batch in which nothing pulls has zero pulls,
-//! normaliser 1 and no token pulled; a statistic that is NaN or missing is an error that names it.
+//! A token of weight 0 is masked: it pulls nothing and counts nowhere. Where nothing pulls, `pulled` and `weights` divide
+//! by all tokens that are not masked, or by 1 if there is none; a statistic that is NaN or missing is an error that
+//! names it.
 //!
 //! # Bands and profiles
 //! [`Bands`] divide a sample's tokens by the label's probability, and a [`Profile`] has an objective's mean pull in

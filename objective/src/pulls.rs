@@ -9,7 +9,7 @@ pub struct Pulls {
     pub pulls: Vec<Pull>,
     /// Which tokens were selected; masked tokens never are.
     pub selected: Vec<bool>,
-    /// The step's gradient is Σ of the tokens' gradients divided by this; positive and finite, 1 where nothing pulls.
+    /// The step's gradient is Σ of the tokens' gradients divided by this; positive and finite.
     pub normaliser: f64,
     /// Tokens that are not masked.
     pub tokens: usize,

@@ -400,19 +400,17 @@ impl Training {
             weights += if pulls { token.weight } else { 0.0 };
             output.pulls[i] = pull;
         }
-        output.normaliser = if output.pulled == 0 {
-            1.0
-        } else {
-            match self.objective.normalise {
-                Normalise::Pulled => output.pulled as f64,
-                Normalise::All => output.tokens as f64,
-                Normalise::Weights => weights,
-                Normalise::Documents => {
-                    self.active.sort_unstable_by_key(|i| stats[*i].document);
-                    self.active.chunk_by(|a, b| stats[*a].document == stats[*b].document).count() as f64
-                }
+        let counted = match self.objective.normalise {
+            Normalise::Pulled => output.pulled as f64,
+            Normalise::All => output.tokens as f64,
+            Normalise::Weights => weights,
+            Normalise::Documents => {
+                self.active.sort_unstable_by_key(|i| stats[*i].document);
+                self.active.chunk_by(|a, b| stats[*a].document == stats[*b].document).count() as f64
             }
         };
+        // Where nothing pulls, only the reported loss is divided: it stays a mean.
+        output.normaliser = if counted > 0.0 { counted } else { output.tokens.max(1) as f64 };
         if self.objective.match_gradient {
             self.match_gradient(stats);
         }

@@ -69,7 +69,8 @@ proptest! {
         let rank = |q: f64| (q * n as f64).round() as usize;
         prop_assert_eq!(pulls.kept, rank(high) - rank(low));
         prop_assert_eq!(pulls.tokens, n);
-        prop_assert_eq!(pulls.normaliser, if pulls.kept == 0 { 1.0 } else { pulls.kept as f64 });
+        let divided_by = if pulls.kept == 0 { n.max(1) } else { pulls.kept };
+        prop_assert_eq!(pulls.normaliser, divided_by as f64);
     }
 
     #[test]
@@ -345,6 +346,17 @@ fn the_users_weights_scale_the_pulls_and_normalisers_count_as_named() {
         let pulls = training.pulls(&stats).unwrap();
         assert_eq!(pulls.normaliser, normaliser, "{word}");
         assert_eq!((pulls.pulls[6].label, pulls.pulls[7].label), (0.5, 2.0));
+    }
+}
+
+#[test]
+fn where_nothing_pulls_the_loss_is_still_a_mean() {
+    let stats: Vec<TokenStats> = (0..4).map(|i| token(1.0, i / 2, i)).collect();
+    for (word, normaliser) in [("pulled", 4.0), ("all", 4.0), ("weights", 4.0), ("documents", 2.0)] {
+        let text = format!("selected = '-min(p, 0.001)'\nnormalise = '{word}'");
+        let mut training = Objective::from_toml(&text).unwrap().begin(PLAN);
+        let pulls = training.pulls(&stats).unwrap();
+        assert_eq!((pulls.pulled, pulls.normaliser), (0, normaliser), "{word}");
     }
 }
 

@@ -50,11 +50,6 @@ fn corrected(one: Estimate, several: usize) -> f64 {
     one.value + (one.high - one.value) * wider
 }
 
-/// Whether an interval has no width, but for what rounding gives it.
-pub(crate) fn is_without_spread(Estimate { low, high, .. }: Estimate) -> bool {
-    high - low <= 1e-12 * high.abs().max(low.abs())
-}
-
 /// The source of claims that no paper makes: questions of our own, asked of the same runs.
 pub const OURS: &str = "ours";
 
@@ -280,7 +275,7 @@ impl Claim {
         let verdict = match estimate {
             None => Verdict::NotTested("the statistic is undefined on this table".into()),
             // Counts of a few answers are the same on two seeds by chance.
-            Some(e) if e.n > 1 && is_without_spread(e) => Verdict::Undecided,
+            Some(e) if e.n > 1 && e.is_without_spread() => Verdict::Undecided,
             Some(e) if (above && e.above(threshold)) || (!above && e.below(threshold)) => Verdict::Holds,
             Some(e) if (above && e.below(threshold)) || (!above && e.above(threshold)) => {
                 Verdict::DoesNotHold

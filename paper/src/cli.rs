@@ -111,6 +111,9 @@ pub(crate) enum Lab {
         /// The file, to which new runs are added; paper/recorded/PLAN.jsonl.gz by default
         #[arg(long, value_name = "FILE.jsonl.gz")]
         out: Option<PathBuf>,
+        /// The settings of kept runs are those that the plan has now: nothing that was changed since moves a number
+        #[arg(long)]
+        restate: bool,
     },
     /// Do some kept runs again, from nothing, and compare: does this program find on this machine what the repository keeps?
     Check {
@@ -242,7 +245,7 @@ mod tests {
         "list --profile --plan --stage",
         "rates --plan",
         "power --plan",
-        "collect --plan --from --out",
+        "collect --plan --from --out --restate",
         "check --plan --runs --jobs",
     ];
 

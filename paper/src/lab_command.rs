@@ -49,11 +49,14 @@ pub(crate) fn run(command: &Command, out: &Path) -> Result<ExitCode> {
         }
         Command::Power(OfPlan { plan: Plan::Oracle }) => power(&oracle::Work::of(Profile::Study)?, out)?,
         Command::Power(OfPlan { plan: Plan::Study }) => power(&finetune::Work::of(Profile::Study)?, out)?,
-        Command::Collect { of, from, out: file } => match of.plan {
-            Plan::Oracle => collect(&oracle::Work::of(Profile::Study)?, out, file.as_deref(), from)?,
-            Plan::Study => collect(&finetune::Work::of(Profile::Study)?, out, file.as_deref(), from)?,
-            Plan::Proof => collect(&proof::Work::of(Profile::Study)?, out, file.as_deref(), from)?,
-        },
+        Command::Collect { of, from, out: file, restate } => {
+            let (file, restate) = (file.as_deref(), *restate);
+            match of.plan {
+                Plan::Oracle => collect(&oracle::Work::of(Profile::Study)?, out, file, from, restate)?,
+                Plan::Study => collect(&finetune::Work::of(Profile::Study)?, out, file, from, restate)?,
+                Plan::Proof => collect(&proof::Work::of(Profile::Study)?, out, file, from, restate)?,
+            }
+        }
         Command::Check { of, runs, jobs } => {
             let (runs, workers) = (runs.get(), jobs.number(Profile::Study));
             return match of.plan {
@@ -101,9 +104,16 @@ fn planned(jobs: &[Arc<Job>], workers: usize, shard: Shard, out: &Path) -> Resul
 }
 
 /// Adds what came of a study's finished runs, here and in other files, to a file.
-fn collect<S: PlannedRuns>(study: &S, out: &Path, file: Option<&Path>, from: &[PathBuf]) -> Result<()> {
+fn collect<S: PlannedRuns>(
+    study: &S,
+    out: &Path,
+    file: Option<&Path>,
+    from: &[PathBuf],
+    restate: bool,
+) -> Result<()> {
     let file = file.unwrap_or(Path::new(S::KEPT));
-    let Collected { merged, conflicts, stages, total } = study.collect(&Lab::open(out), file, from)?;
+    let collected = study.collect(&Lab::open(out), file, from, restate)?;
+    let Collected { merged, conflicts, stages, total } = collected;
     for Conflict { file: other, runs } in conflicts {
         let (other, count) = (other.display(), runs.len());
         eprintln!("{other}: {count} outcomes differ from those kept, which stay: {}", runs.join(", "));
@@ -120,7 +130,7 @@ fn collect<S: PlannedRuns>(study: &S, out: &Path, file: Option<&Path>, from: &[P
 
 /// Does kept runs again, in a folder of their own, and says what differs.
 fn check<S: PlannedRuns>(study: &S, runs: usize, workers: usize, out: &Path) -> Result<ExitCode> {
-    let (kept, out) = (S::recorded()?, out.join("check"));
+    let (kept, out) = (study.known()?, out.join("check"));
     let cells = repeated::choose(study, &kept, runs)?;
     let jobs: Vec<_> = cells.iter().map(|cell| study.jobs_of(cell)).collect::<Result<Vec<_>>>()?.concat();
     let lab = Lab::open(&out);
@@ -284,5 +294,25 @@ fn time(seconds: f64) -> String {
         format!("{:.0} min", seconds / 60.0)
     } else {
         format!("{:.1} h", seconds / 3600.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_job_that_computes_with_a_model_says_in_which_precision() -> Result<()> {
+        let says = |job: &serde_json::Value| {
+            let computes = !["make", "topk"].iter().any(|verb| job["verb"] == *verb);
+            let settings = &job["settings"];
+            !computes || settings["precision"] == "bf16" || settings["model.dtype"] == "bf16"
+        };
+        for job in jobs(Profile::Smoke, &Lab::fixture()?)? {
+            let described = job.describe();
+            let then = described.get("then").is_none_or(says);
+            assert!(says(&described) && then, "{described}");
+        }
+        Ok(())
     }
 }

@@ -285,14 +285,23 @@ pub fn interval(claim: &Claim) -> String {
         .map_or_else(|| "–".into(), |estimate| format!("{}; claimed {sign} {threshold}", range(estimate)))
 }
 
-/// An interval, to three digits.
+/// An interval, both ends to the same place: to three digits of the larger one, and to two of their difference. An end that is
+/// closer to zero than that has one digit.
 pub fn range(estimate: Estimate) -> String {
-    let [low, high] = [estimate.low, estimate.high].map(|v| number(v, 3));
-    match (low == high, estimate.n) {
-        (true, ..=1) => "exact".into(),
-        (true, _) => "no spread".into(),
-        (false, _) => format!("{low} to {high}"),
+    let Estimate { low, high, n, .. } = estimate;
+    match (estimate.is_without_spread(), n) {
+        (true, ..=1) => return "exact".into(),
+        (true, _) => return "no spread".into(),
+        (false, _) => {}
     }
+    let place = (leading(low.abs().max(high.abs())) - 2).min(leading(high - low) - 1);
+    let end = |value: f64| number(value, usize::try_from(leading(value) - place + 1).unwrap_or(0).max(1));
+    format!("{} to {}", end(low), end(high))
+}
+
+/// The power of ten of a number's first digit.
+fn leading(value: f64) -> i32 {
+    if value == 0.0 || !value.is_finite() { 0 } else { (value.abs().log10() + 1e-12).floor() as i32 }
 }
 
 /// The threshold, to three digits without the zeros that end it.
@@ -346,6 +355,21 @@ mod tests {
         assert_eq!([&json["claims"][3]["reason"], &json["schema"]], [&json!("no runs"), &json!(SCHEMA)]);
         assert!(first["command"].as_str().is_some_and(|command| command.starts_with("./just figure ")));
         Ok(())
+    }
+
+    #[test]
+    fn the_ends_of_an_interval_have_the_same_decimals_and_differ() {
+        let of = |low, high, n| range(Estimate { value: f64::midpoint(low, high), low, high, n });
+        assert_eq!(of(0.999_758, 1.000_278, 5), "0.99976 to 1.00028");
+        assert_eq!(of(-0.073_91, -0.047_38, 5), "−0.0739 to −0.0474");
+        assert_eq!(of(0.0739, 0.474, 5), "0.074 to 0.474");
+        assert_eq!(of(-0.000_3, 0.5, 5), "−0.0003 to 0.500");
+        assert_eq!(of(0.0, 0.25, 5), "0.000 to 0.250");
+        assert_eq!(of(1234.6, 23456.7, 5), "1235 to 23457");
+        assert_eq!(of(1.2e-7, 3.4e-7, 5), "1.20×10⁻⁷ to 3.40×10⁻⁷");
+        assert_eq!([of(0.5, 0.5, 1), of(0.5, 0.5, 5)], ["exact", "no spread"]);
+        // Not alike, whatever three digits say.
+        assert_eq!(of(0.999_9, 1.000_1, 1), "0.99990 to 1.00010");
     }
 
     #[test]

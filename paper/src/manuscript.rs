@@ -6,7 +6,6 @@
 
 use crate::cache::write_atomically;
 use crate::checkout;
-use crate::claim::is_without_spread;
 use crate::ledger::{Kind, Ledger, effect, interval, threshold};
 use crate::provenance;
 use crate::read;
@@ -108,7 +107,7 @@ fn reversed(estimate: Estimate) -> Estimate {
 /// The side of zero on which the whole interval lies, if it lies on one. What came out the same each time has no side, as it
 /// has no verdict.
 fn side(estimate: Estimate) -> &'static str {
-    if estimate.n > 1 && is_without_spread(estimate) {
+    if estimate.n > 1 && estimate.is_without_spread() {
         "neither"
     } else if estimate.above(0.0) {
         "above"

@@ -162,7 +162,7 @@ fn processor(cpuinfo: &str) -> String {
 
 /// Now, to the second, UTC.
 pub fn now() -> String {
-    Moment::now().strftime("%FT%TZ")
+    Moment::now().timestamp()
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@
 //!
 //! let headline = &task.measures()[0];
 //! let of_headline: Vec<&[f64]> = tallies.iter().map(|tally| tally[0].as_slice()).collect();
-//! let result = estimate(headline, &of_headline, 0);
+//! let result = estimate(headline, &of_headline, &[], 0);
 //! assert_eq!((headline.name, result.n), ("strict", 20));
 //! assert!(result.low <= result.value && result.value <= result.high);
 //! # Ok::<(), tokensieve_tasks::Error>(())

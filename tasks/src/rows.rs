@@ -1,9 +1,9 @@
 //! Reading JSON files.
 
-use std::fs;
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
+use tokensieve_base::files::{LARGEST, read_text};
 
 use crate::{Error, Result};
 
@@ -21,8 +21,9 @@ pub(crate) fn json<T: DeserializeOwned>(path: &Path) -> Result<T> {
     serde_json::from_str(&text(path)?).map_err(|error| Error::line(path, error.line(), error))
 }
 
-fn text(path: &Path) -> Result<String> {
-    fs::read_to_string(path).map_err(|error| Error::file(path, error))
+/// Reads a whole file.
+pub(crate) fn text(path: &Path) -> Result<String> {
+    read_text(path, LARGEST).map_err(|error| Error::file(path, error.error))
 }
 
 #[cfg(test)]
@@ -32,10 +33,10 @@ mod tests {
     #[test]
     fn a_bad_row_is_named_by_its_line() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        fs::write(file.path(), "[1]\n\n[2]\nno\n").unwrap();
+        std::fs::write(file.path(), "[1]\n\n[2]\nno\n").unwrap();
         let error = json_lines::<Vec<u32>>(file.path()).unwrap_err().to_string();
         assert!(error.contains(":4: "), "{error}");
-        fs::write(file.path(), "[1]\n\n[2]\n").unwrap();
+        std::fs::write(file.path(), "[1]\n\n[2]\n").unwrap();
         assert_eq!(json_lines::<Vec<u32>>(file.path()).unwrap(), [vec![1], vec![2]]);
     }
 }

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 pub use claim::{claim, wait_for};
 pub use destination::Destination;
 pub use folder::{check_folder, make_folder};
-pub use read::read_text;
+pub use read::{LARGEST, read_line, read_text};
 pub use write::{write_atomically, write_atomically_with};
 
 /// An error of the file system, with the file or folder that it concerns.

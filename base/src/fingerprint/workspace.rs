@@ -13,11 +13,12 @@ use super::sources::Sources;
 
 /// The verbs of `tokensieve` whose results are filed under a fingerprint, and the crates that compute them. The program's
 /// own crate, which reads commands and prints, is none of them.
-pub const VERBS: [(&str, &[&str]); 5] = [
+pub const VERBS: [(&str, &[&str]); 6] = [
     ("TRAIN", &["tokensieve-train"]),
     ("EVALUATE", &["tokensieve-infer"]),
     ("UNCERTAINTY", &["tokensieve-infer"]),
     ("MAKE", &["tokensieve-tasks"]),
+    ("TRUTH", &["tokensieve-train", "tokensieve-infer"]),
     ("DIAGNOSE", &["tokensieve-diagnose"]),
 ];
 
@@ -146,6 +147,35 @@ impl Workspace {
     pub fn rerun_if_changed(&self) {
         for path in &self.read {
             println!("cargo::rerun-if-changed={}", path.display());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::skipped;
+
+    #[test]
+    fn what_computes_a_verbs_result_is_in_its_fingerprint() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        if !root.join("llm").is_dir() {
+            return skipped("this package lies outside of its workspace");
+        }
+        for (verb, file) in [
+            ("TRAIN", "llm/train/src/run.rs"),
+            ("EVALUATE", "llm/infer/src/evaluate/run.rs"),
+            ("UNCERTAINTY", "llm/infer/src/uncertainty/estimate.rs"),
+            ("MAKE", "tasks/src/make.rs"),
+            ("TRUTH", "llm/infer/src/truth.rs"),
+            ("TRUTH", "tasks/src/oracle/mod.rs"),
+            ("TRUTH", "llm/train/src/topk.rs"),
+            ("DIAGNOSE", "llm/diagnose/src/diagnose.rs"),
+        ] {
+            let mut workspace = Workspace::around(root).unwrap();
+            let crates = VERBS.iter().find(|(name, _)| *name == verb).unwrap().1;
+            workspace.of(crates).unwrap();
+            assert!(workspace.read.contains(&root.join(file)), "{verb}: {file}");
         }
     }
 }

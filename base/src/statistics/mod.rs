@@ -49,12 +49,23 @@ impl Estimate {
         self.high < bound
     }
 
+    /// Whether the interval has no width, but for what rounding gives it. What it was made from was the same each time.
+    pub fn is_without_spread(&self) -> bool {
+        is_rounding(self.high - self.low, self.high.abs().max(self.low.abs()))
+    }
+
     /// With an interval that reaches at least so far from the value on both sides.
     #[must_use]
     pub fn reaching(self, half_width: f64) -> Self {
         let (low, high) = (self.value - half_width, self.value + half_width);
         Self { low: self.low.min(low), high: self.high.max(high), ..self }
     }
+}
+
+/// Whether a spread of numbers of this size is rounding alone: the mean of equal differences such as 5/11 − 4/11 need not be
+/// one of them.
+fn is_rounding(spread: f64, size: f64) -> bool {
+    spread <= 1e-12 * size
 }
 
 /// Arithmetic mean, summed in order; `None` if empty or not finite.

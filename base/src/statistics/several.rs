@@ -1,6 +1,6 @@
 //! Several tests together, and tests that a difference is small.
 
-use super::{mean, standard_error, student_cdf};
+use super::{is_rounding, mean, standard_error, student_cdf};
 
 /// Holm's adjusted p-values of a family of tests, in the order of `p`: the family's rate of false alarms stays below any
 /// level at which the adjusted ones are judged.
@@ -21,7 +21,7 @@ pub fn holm(p: &[f64]) -> Vec<f64> {
 pub fn equivalence_test(values: &[f64], bound: f64) -> Option<f64> {
     let (value, error) = (mean(values)?, standard_error(values)?);
     let freedom = values.len() - 1;
-    if error == 0.0 {
+    if is_rounding(error, value.abs()) {
         return Some(1.0);
     }
     let above = |distance: f64| 1.0 - student_cdf(distance / error, freedom);
@@ -52,5 +52,6 @@ mod tests {
         assert!(equivalence_test(&values, 2.0 * bound).unwrap() < 0.01);
         assert!(equivalence_test(&values, 0.5 * bound).unwrap() > 0.05);
         assert_eq!(equivalence_test(&[0.0, 0.0], 0.1), Some(1.0));
+        assert_eq!(equivalence_test(&[0.1; 3], 0.2), Some(1.0));
     }
 }

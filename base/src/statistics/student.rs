@@ -1,6 +1,6 @@
 //! Student's distribution, and the intervals and tests of a mean that rest on it.
 
-use super::{Estimate, bisect, mean, standard_error};
+use super::{Estimate, bisect, is_rounding, mean, standard_error};
 
 /// Mean with Student's 95 % interval; `None` for fewer than two values.
 pub fn mean_interval(values: &[f64]) -> Option<Estimate> {
@@ -14,7 +14,8 @@ pub fn mean_interval(values: &[f64]) -> Option<Estimate> {
 /// Values that are all the same give 1: counts of a few answers are so by chance, and how much they vary is not known.
 pub fn student_test(values: &[f64]) -> Option<f64> {
     let (value, error) = (mean(values)?, standard_error(values)?);
-    Some(if error == 0.0 { 1.0 } else { 2.0 * student_tail((value / error).abs(), values.len() - 1) })
+    let is_same = is_rounding(error, value.abs());
+    Some(if is_same { 1.0 } else { 2.0 * student_tail((value / error).abs(), values.len() - 1) })
 }
 
 /// Half the width of Student's 95 % interval by the jackknife: of a statistic's values with each one of n things `left_out` in
@@ -132,6 +133,16 @@ mod tests {
         assert!(close(student_tail(1e12, 1) * 1e12 * std::f64::consts::PI, 1.0, 1e-12));
         assert_eq!(student_test(&[1.0, 1.0]), Some(1.0));
         assert_eq!(student_test(&[0.0, 0.0]), Some(1.0));
+        // However the mean of equal differences is rounded.
+        for values in [vec![18.0 / 24.0 - 17.0 / 24.0, 5.0 / 24.0 - 4.0 / 24.0], vec![0.1; 3]] {
+            assert_eq!(student_test(&values), Some(1.0), "{values:?}");
+        }
+        for n in 2..40 {
+            let values = vec![5.0 / 11.0 - 4.0 / 11.0; n];
+            assert_eq!(student_test(&values), Some(1.0), "{n}");
+            assert!(mean_interval(&values).unwrap().is_without_spread(), "{n}");
+        }
+        assert!(student_test(&[1.0, 1.0 + 1e-10]).unwrap() < 1e-9);
         assert_eq!(mean_interval(&[1.0]), None);
     }
 }

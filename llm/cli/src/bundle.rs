@@ -13,13 +13,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use tokensieve_base::files::read_text;
 use tokensieve_data::{Catalogue, Files};
 
 use tokensieve_documents::{DataSource, Location, SourceError};
 use tokensieve_model::Error;
 use tokensieve_model::text::ChatTemplate;
 use tokensieve_model::weights::{self, ModelFiles, new_folder};
-use tokensieve_train::config::{Config, Reference};
+use tokensieve_train::config::{self, Config, Reference};
 
 /// The script that starts the program.
 const RUN: &str = include_str!("run.sh");
@@ -59,7 +60,7 @@ impl Arguments {
 
 /// Packs the configuration and everything that it names; the packed configuration names the copies.
 fn pack(file: &Path, folder: &Path) -> Result<()> {
-    let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
+    let text = read_text(file, config::LARGEST)?;
     // `Config::read` below reports invalid TOML with its line.
     let mut table: toml::Table = text.parse().unwrap_or_default();
     // The other machine has other devices, so that this machine need not have the configured one.

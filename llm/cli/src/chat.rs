@@ -6,10 +6,12 @@ use std::string::FromUtf8Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use anyhow::Context as _;
 use rand_chacha::rand_core::RngCore as _;
 
 use super::interruption;
 use super::model_arguments::{GenerationArguments, SamplingArguments, count, seed};
+use tokensieve_base::files::read_line;
 use tokensieve_base::streams::keyed;
 use tokensieve_infer::generate::{CHAT_LIMIT, Event, Generator, Options, Request, Stop};
 use tokensieve_model::text::{Message, Moment};
@@ -60,7 +62,7 @@ impl Arguments {
             if shows_prompt {
                 tokensieve_base::output!("> ")?;
             }
-            let Some(line) = next_line(&mut input)? else { return Ok(()) };
+            let Some(line) = next_line(&mut input).context("standard input")? else { return Ok(()) };
             let Ok(line) = line else {
                 tokensieve_base::status!(
                     "this line is not valid UTF-8 and is ignored; the conversation continues without it"
@@ -112,7 +114,8 @@ impl Arguments {
 /// Reads the next line of the input. The inner error: the line is not valid UTF-8, and has been consumed.
 fn next_line(input: &mut impl BufRead) -> io::Result<Option<Result<String, FromUtf8Error>>> {
     let mut line = Vec::new();
-    Ok((input.read_until(b'\n', &mut line)? > 0).then(|| String::from_utf8(line)))
+    read_line(input, &mut line)?;
+    Ok((!line.is_empty()).then(|| String::from_utf8(line)))
 }
 
 /// Whether an answer is being generated, and whether it should end.

@@ -1,12 +1,11 @@
 //! `tokensieve diagnose`.
 
-use std::fs;
 use std::io::{self, IsTerminal as _};
 use std::iter;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use tokensieve_base::files::Destination;
+use tokensieve_base::files::{Destination, LARGEST, read_text};
 use tokensieve_diagnose::{
     Diagnosis, LEAST_DOCUMENTS, Measure, Settings, Subject, Suspicious, page, summary,
 };
@@ -44,8 +43,8 @@ pub struct Arguments {
     /// Number of rows to read, from the first on
     #[arg(short, value_name = "N", default_value_t = 500, value_parser = count, allow_negative_numbers = true)]
     n: usize,
-    /// Number of documents whose gradients are measured, at least 4; as many are held out. Default: 32, and up to 256 for
-    /// models smaller than the default one
+    /// Number of documents whose gradients are measured, at least 4, and from 8 on rounded down to a multiple of 8; as many are
+    /// held out. Default: 32, and up to 256 for models smaller than the default one
     #[arg(long, value_name = "N", value_parser = documents, allow_negative_numbers = true)]
     documents: Option<usize>,
     /// Number of steps of plain training before gradients are measured; 0: before training. Default: 6, and up to 40 for models
@@ -217,7 +216,7 @@ impl Arguments {
             let others = all[..index].iter().filter_map(|other| Some((other.flag, other.path?)));
             let held_out = self.held_out.as_ref().map(|name| ("--held-out", Path::new(name)));
             let read = iter::once(("--data", Path::new(&self.data))).chain(held_out);
-            let is_own = |path: &Path| fs::read_to_string(path).is_ok_and(|text| (output.is_own)(&text));
+            let is_own = |path: &Path| read_text(path, LARGEST).is_ok_and(|text| (output.is_own)(&text));
             Destination::of(path)?.apart_from(others.chain(read))?.replacing(output.what, is_own)?;
         }
         Ok(())

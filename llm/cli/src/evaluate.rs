@@ -137,6 +137,9 @@ impl Arguments {
         let Some(results) = Processes::checked(processes.as_ref(), evaluate)? else {
             Processes::end_interrupted(processes)
         };
+        for note in baseline.iter().flat_map(|baseline| evaluate::without_gain(&results, baseline)) {
+            tokensieve_base::status!("note: {note}");
+        }
         tokensieve_base::output!("{}", evaluate::results_table(&results, baseline.as_ref()))?;
         let groups = evaluate::groups_table(&results);
         if !groups.is_empty() {

@@ -1,11 +1,11 @@
 //! `tokensieve make`.
 
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use tokensieve_base::files::Destination;
+use tokensieve_base::files::{Destination, read_line};
 use tokensieve_model::Error;
 use tokensieve_tasks::{self as tasks, make};
 
@@ -99,14 +99,25 @@ fn holds_only(
     path: &Path,
     rows: impl Fn(u64) -> tasks::Result<Box<dyn Iterator<Item = Value>>>,
 ) -> Option<bool> {
-    let lines = || Some(BufReader::new(File::open(path).ok()?).lines());
-    let is_line = |row: Option<Value>, line: io::Result<String>| {
-        line.is_ok_and(|line| row.is_some_and(|row| line == format!("{row}")))
+    let all_lines = |fit: &mut dyn FnMut(&[u8]) -> bool| {
+        let (mut input, mut line) = (BufReader::new(File::open(path).ok()?), Vec::new());
+        loop {
+            read_line(&mut input, &mut line).ok()?;
+            if line.is_empty() {
+                return Some(true);
+            }
+            if !fit(line.strip_suffix(b"\n").unwrap_or(&line)) {
+                return Some(false);
+            }
+        }
     };
+    let is_row = |row: Option<Value>, line: &[u8]| row.is_some_and(|row| line == row.to_string().as_bytes());
+    let (mut first, mut count) = (rows(1).ok()?, 0);
     // Foreign files may be large, and mostly differ at once.
-    if !is_line(rows(1).ok()?.next(), lines()?.next()?) {
-        return Some(false);
-    }
-    let mut rows = rows(lines()?.count() as u64).ok()?;
-    Some(lines()?.all(|line| is_line(rows.next(), line)))
+    let begins = all_lines(&mut |line| {
+        count += 1;
+        count > 1 || is_row(first.next(), line)
+    });
+    let mut rows = begins.filter(|begins| *begins).and_then(|_| rows(count).ok())?;
+    all_lines(&mut |line| is_row(rows.next(), line))
 }

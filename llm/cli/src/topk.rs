@@ -1,13 +1,12 @@
 //! `tokensieve topk`.
 
-mod truth;
-
 use std::path::PathBuf;
 
 use tokensieve_base::files::Destination;
+use tokensieve_infer::truth;
 use tokensieve_model::head::TopFile;
 use tokensieve_train::config::Config;
-use tokensieve_train::write_topk;
+use tokensieve_train::{TopkData, write_topk};
 
 use super::model_arguments::{count, seed};
 use super::train::SKIP_BAD;
@@ -55,9 +54,12 @@ impl Arguments {
         let config = Config::read(&self.config, &overrides)?;
         Destination::of(&self.file)?.replacing("a file of `tokensieve topk`", TopFile::is_one)?;
         if let Some(split) = &self.oracle {
-            let (n, k) = truth::write(&config, split, self.seed, &self.file)?;
+            let TopkData { base, tokenizer, set } = TopkData::read(&config)?;
+            let vocabulary = base.config().vocab_size;
+            let k = truth::write(split, self.seed, &tokenizer, &set, vocabulary, &self.file)?;
             tokensieve_base::output!(
-                "the exact distributions of {n} documents, of at most {k} tokens each, in {}\n",
+                "the exact distributions of {} documents, of at most {k} tokens each, in {}\n",
+                set.documents.len(),
                 self.file.display()
             )?;
             return Ok(());

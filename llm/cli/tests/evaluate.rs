@@ -317,6 +317,9 @@ fn a_suite_that_was_stopped_goes_on() {
 
     let table = results_table(&whole, Some(&whole));
     assert!(table.contains("perplexity") && table.contains("+0.0 %"), "{table}");
+    // Nor is a part of the questions more or less than the whole.
+    let table = results_table(&fewer, Some(&whole));
+    assert!(table.contains("perplexity") && !table.lines().any(|line| line.ends_with('%')), "{table}");
 }
 
 #[test]
@@ -386,12 +389,12 @@ fn a_local_judge_weighs_the_labels() {
     let (model, tokenizer) = model();
     let pair = Pair { instruction: "Name a colour.", first: "Red.", second: "I like trains very much." };
     let swapped = Pair { first: pair.second, second: pair.first, ..pair };
-    let ask = || {
+    let ask = |pairs: &[Pair<'_>]| {
         let mut answers = Answers::open(&path, &serde_json::Map::new(), false).unwrap();
         let evaluated = EvaluatedModel::new(&model, &tokenizer, Options::default(), &NOBODY);
-        LocalJudge::new("judge".into(), evaluated, &mut answers).prefer(&[pair, swapped]).unwrap()
+        LocalJudge::new("judge".into(), evaluated, &mut answers).prefer(pairs).unwrap()
     };
-    let verdicts = ask();
+    let verdicts = ask(&[pair, swapped]);
     for (pair, verdict) in [pair, swapped].iter().zip(&verdicts) {
         let turns = judge::question(pair);
         let given: Vec<Message> =
@@ -410,7 +413,9 @@ fn a_local_judge_weighs_the_labels() {
     }
     let kept = fs::read_to_string(&path).unwrap();
     assert_eq!(kept.lines().count(), 3);
-    assert_eq!(ask(), verdicts);
+    assert_eq!(ask(&[pair, swapped]), verdicts);
+    // Nor at another place among other pairs, as with another --limit.
+    assert_eq!(ask(&[swapped]), verdicts[1..]);
     assert_eq!(fs::read_to_string(&path).unwrap(), kept, "nothing is asked twice");
 }
 

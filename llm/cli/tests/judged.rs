@@ -1,20 +1,26 @@
 //! `tokensieve evaluate --suite alpaca-eval` from end to end: the real default model's replies, and a judge behind an
-//! endpoint, which here is a stub that fails once. Needs libtorch, the model, the data sets `alpaca-eval`,
-//! `alpaca-eval-outputs` and `alpaca-eval-preferences` (`./just setup libtorch model`), and the loopback.
+//! endpoint, which here is a stub that fails once. Needs libtorch and the loopback; the win rates also the model and the
+//! data sets `alpaca-eval`, `alpaca-eval-outputs` and `alpaca-eval-preferences` (`./just setup libtorch model`). What is
+//! secret is tested on a model and instructions of the test's own, wherever it runs.
 
+#[path = "../../tests/bench/mod.rs"]
+mod bench;
 #[path = "../../../tasks/tests/data/mod.rs"]
 mod others;
 #[path = "../../../tasks/tests/stub/mod.rs"]
 mod stub;
 
 use std::collections::HashMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::UNIX_EPOCH;
 
+use bench::{Folder, MODEL, said};
 use others::at_hand;
-use serde_json::Value;
+use serde_json::{Value, json};
 use stub::{by_length, second_is_better, shown};
-use tokensieve_base::testing::{Answer, Request, Server};
+use tokensieve_base::testing::{Answer, Request, Server, tree};
 use tokensieve_data::Catalogue;
 use tokensieve_infer::evaluate::Results;
 
@@ -71,10 +77,6 @@ impl Bench {
     }
 }
 
-fn said(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
-
 fn near(a: f64, b: f64) {
     assert!((a - b).abs() < 1e-9, "{a} {b}");
 }
@@ -87,13 +89,41 @@ fn replies(answers: &Path) -> HashMap<String, String> {
     lines.map(|line| (line["id"].to_string(), text(&line))).collect()
 }
 
+/// A tiny model, outputs of a baseline, and a cache in which two sets hold instructions and outputs of the test's own. What the cache says that it has checked is not hashed again.
+fn of_its_own() -> Folder {
+    let folder = Folder::new("", "");
+    let instructions = ["Name a colour.", "Name a fruit."];
+    let outputs = instructions.map(|instruction| {
+        json!({"instruction": instruction, "output": "One that people know."}).to_string() + "\n"
+    });
+    fs::write(folder.path("outputs.jsonl"), outputs.concat()).unwrap();
+    let catalogue = Catalogue::load().unwrap();
+    for set in ["alpaca-eval", "alpaca-eval-outputs"] {
+        let cache = folder.path("cache/data").join(set);
+        fs::create_dir_all(&cache).unwrap();
+        for file in catalogue.set(set).unwrap().files.values() {
+            let path = cache.join(&file.name);
+            fs::write(&path, outputs.concat()).unwrap();
+            let about = fs::metadata(&path).unwrap();
+            let changed = about.modified().unwrap().duration_since(UNIX_EPOCH).unwrap().as_nanos();
+            let stamp = format!("{} {} {changed}\n", file.sha256, about.len());
+            fs::write(cache.join(format!(".{}.checked", file.name)), stamp).unwrap();
+        }
+    }
+    folder
+}
+
+/// An evaluation in it, without a key.
+fn evaluation(folder: &Folder) -> Command {
+    let mut command = folder.command(&format!("evaluate --suite alpaca-eval {MODEL} --out x.json"));
+    command.env("TOKENSIEVE_CACHE", folder.path("cache")).env_remove("OPENAI_API_KEY");
+    command
+}
+
 #[test]
 fn a_judge_or_baseline_that_is_not_there_is_named_before_anything_is_asked() {
-    let catalogue = Catalogue::load().unwrap();
-    if ["alpaca-eval", "alpaca-eval-outputs"].into_iter().any(|set| at_hand(catalogue.fetch(set)).is_none()) {
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
+    let folder = of_its_own();
+    let before = tree(&folder.root());
     for (arguments, complaint) in [
         (
             &["--judge", "somebody"][..],
@@ -117,13 +147,11 @@ fn a_judge_or_baseline_that_is_not_there_is_named_before_anything_is_asked() {
             "--judge: `https://***@example.org/v1` is neither local:MODEL nor https://endpoint#model",
         ),
     ] {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tokensieve"));
-        command.args(["evaluate", "--suite", "alpaca-eval"]).args(arguments).env("OPENAI_API_KEY", KEY);
-        let output = command.arg("--out").arg(folder.path().join("x.json")).output().unwrap();
+        let output = evaluation(&folder).args(arguments).env("OPENAI_API_KEY", KEY).output().unwrap();
         assert_eq!(output.status.code(), Some(1), "{}", said(&output));
         assert!(said(&output).contains(complaint), "{complaint}\n{}", said(&output));
         holds_no_secret("the complaint", &said(&output));
-        assert!(std::fs::read_dir(folder.path()).unwrap().next().is_none());
+        assert!(tree(&folder.root()) == before, "{}", said(&output));
     }
 }
 
@@ -203,19 +231,16 @@ fn repeating(key: Option<&'static str>) -> Server {
 
 #[test]
 fn an_endpoint_that_repeats_what_it_was_sent_puts_no_secret_anywhere() {
-    let catalogue = Catalogue::load().unwrap();
-    let mut sets = ["alpaca-eval", "alpaca-eval-outputs", "alpaca-eval-preferences"].into_iter();
-    if sets.any(|set| at_hand(catalogue.fetch(set)).is_none()) {
-        return;
-    }
-    let mut bench = Bench { folder: tempfile::tempdir().unwrap(), stub: repeating(None) };
+    let folder = of_its_own();
     for key in [None, Some(KEY)] {
-        bench.stub = repeating(key);
-        let host = bench.stub.address.strip_prefix("http://").unwrap();
+        let stub = repeating(key);
+        let host = stub.address.strip_prefix("http://").unwrap();
         for (path, complaint) in [("401", "(401 Unauthorized): refused: "), ("v1", "4 requests")] {
-            let address = format!("http://{}@{host}/{path}", USER_AND_PASSWORD[0]);
+            let address = format!("http://{}@{host}/{path}#stub-1", USER_AND_PASSWORD[0]);
             let key = key.map(|key| ("OPENAI_API_KEY", key));
-            let output = bench.command(&address, "x.json").arg("--yes").envs(key).output().unwrap();
+            let mut command = evaluation(&folder);
+            command.args(["--yes", "--baseline-outputs", "outputs.jsonl", "--judge", &address]).envs(key);
+            let output = command.output().unwrap();
             let text = said(&output);
             assert_eq!(output.status.success(), path == "v1", "{text}");
             assert!(
@@ -227,16 +252,14 @@ fn an_endpoint_that_repeats_what_it_was_sent_puts_no_secret_anywhere() {
         let authorization =
             key.map_or(format!("basic {}", USER_AND_PASSWORD[1]), |key| format!("bearer {key}"));
         let is_sent = |asked: &Request| asked.header("authorization") == Some(&authorization.to_lowercase());
-        assert!(bench.stub.requests().iter().all(is_sent));
+        assert!(!stub.requests().is_empty() && stub.requests().iter().all(is_sent));
     }
-    let read = |name: &str| std::fs::read_to_string(bench.path(name)).unwrap();
+    let left = tree(&folder.root());
+    let read = |name: &str| String::from_utf8_lossy(left[Path::new(name)].as_ref().unwrap()).into_owned();
     assert!(read("x.json").contains("http://***@127.0.0.1"), "{}", read("x.json"));
     assert!(!read("x.judge.jsonl").is_empty());
-    for file in std::fs::read_dir(bench.folder.path()).unwrap() {
-        let path = file.unwrap().path();
-        holds_no_secret(
-            &path.display().to_string(),
-            &String::from_utf8_lossy(&std::fs::read(&path).unwrap()),
-        );
+    for (path, content) in &left {
+        let text = String::from_utf8_lossy(content.as_deref().unwrap_or_default());
+        holds_no_secret(&path.display().to_string(), &text);
     }
 }

@@ -191,6 +191,32 @@ fn a_run_of_which_no_checkpoint_is_left_is_not_written_over() {
 }
 
 #[test]
+fn what_lies_beside_a_result_stays() {
+    let bench = Bench::new();
+    let short = ["--set", "train.steps=3", "--set", NO_GROWTH];
+    bench.undisturbed("out", &[&short[..], &["--set", "train.save_at=[3]"]].concat());
+    let out = bench.path("out");
+    let own = ["adapter/README.md", "best/README.md", "step-3/my-eval.json"].map(|name| out.join(name));
+    for path in &own {
+        fs::write(path, "of the user's own").unwrap();
+    }
+    let results = || -> BTreeMap<PathBuf, SystemTime> {
+        let all = ["adapter", "best", "step-3"].into_iter().flat_map(|name| below(&out.join(name)));
+        all.map(|(path, _)| (path.clone(), fs::metadata(path).unwrap().modified().unwrap())).collect()
+    };
+    let before = results();
+    assert!(own.iter().all(|path| before.contains_key(path)));
+    bench.undisturbed("out", &[&short[..], &["--set", "train.save_at=[3]"]].concat());
+    assert_eq!(results(), before, "nothing is written again");
+    // A result that is not whole is.
+    fs::remove_file(out.join("adapter/adapter_config.json")).unwrap();
+    bench.undisturbed("out", &short);
+    assert!(results().keys().eq(before.keys()));
+    bench.undisturbed("whole", &short);
+    bench.same("whole", "out", &RESULTS);
+}
+
+#[test]
 fn fewer_checkpoints_are_kept_before_another_is_written() {
     let bench = Bench::new();
     let steps = ["--set", NO_GROWTH, "--set", "train.save_every=1"];

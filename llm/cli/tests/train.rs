@@ -16,6 +16,20 @@ use tokensieve_base::testing::skipped;
 use tokensieve_kernels::memory;
 
 #[test]
+fn a_step_that_trains_nothing_is_mentioned_once() {
+    let bench = Bench::new();
+    for (within, mentions) in [("batch", 0), ("micro-batch", 1)] {
+        let objective =
+            format!("objective={{preset=\"masked-mle\",select={{of=\"documents\",within=\"{within}\"}}}}");
+        // Each document is a micro-batch of its own, whose top quarter is empty.
+        let sets = ["train.steps=3", NO_GROWTH, "train.micro_tokens=16", &objective];
+        let output = bench.run(within, &sets.map(|set| ["--set", set]).concat());
+        assert!(output.status.success(), "{}", said(&output));
+        assert_eq!(said(&output).matches("trains nothing: none of its ").count(), mentions, "{within}");
+    }
+}
+
+#[test]
 fn what_cannot_be_is_refused_with_a_reason() {
     let bench = Bench::new();
     let short = ["--set", "train.steps=3", "--set", NO_GROWTH];
@@ -60,6 +74,20 @@ fn what_cannot_be_is_refused_with_a_reason() {
         assert!(said(&output).contains(complaint), "{complaint}\n{}", said(&output));
     }
     bench.undisturbed("out", &["--fresh", "--set", "train.steps=2", "--set", NO_GROWTH]);
+}
+
+#[test]
+fn the_next_command_can_be_typed_as_it_is_printed() {
+    let bench = Bench::new();
+    let output = bench.run("my run", &["--set", "train.steps=1", "--set", NO_GROWTH]);
+    assert!(output.status.success(), "{}", said(&output));
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let next = printed.lines().find_map(|line| line.strip_prefix("next        tokensieve ")).unwrap();
+    let typed =
+        Command::new("sh").args(["-c", &format!("\"$0\" {next}"), env!("CARGO_BIN_EXE_tokensieve")]).output();
+    let typed = typed.unwrap();
+    assert!(typed.status.success(), "{next}\n{}", said(&typed));
+    assert!(bench.path("my run/merged/model.safetensors").is_file(), "{next}");
 }
 
 #[test]

@@ -1,13 +1,17 @@
 //! What is wrong with the rows, as far as their text says: duplicates, leaked answers, rows that cannot be trained on,
 //! and tokens that should not be trained on.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher as _};
+mod near;
+
+use std::collections::HashMap;
 use std::iter;
 
 use serde::Serialize;
+use tokensieve_base::terminal::printable;
 use tokensieve_documents::estimates::{DocumentRecord, TokenRecord};
+
+use crate::markup::Markup;
+use near::{Sequences, key};
 
 /// What is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -74,38 +78,6 @@ pub struct Finding {
     pub what: String,
 }
 
-/// Marks of chat templates. One that is a token of the model's own is no text to the model, and is not looked for.
-const MARKS: [&str; 16] = [
-    "<|im_start|>",
-    "<|im_end|>",
-    "<|start_header_id|>",
-    "<|end_header_id|>",
-    "<|eot_id|>",
-    "<|begin_of_text|>",
-    "<|endoftext|>",
-    "<start_of_turn>",
-    "<end_of_turn>",
-    "[INST]",
-    "[/INST]",
-    "<<SYS>>",
-    "<|assistant|>",
-    "<|user|>",
-    "### Response:",
-    "### Instruction:",
-];
-
-/// Words in a sequence by which texts are compared, and the share of equal ones that makes a near duplicate (choices).
-const SEQUENCE: usize = 5;
-const NEAR: f64 = 0.8;
-
-/// A sequence in more rows than this (choice) is no row's own: a system prompt or an instruction that many rows have would
-/// make them all alike.
-const COMMON: usize = 5;
-
-/// Sequences of its own by which a row is compared at least. A word that differs is in five: one name that a template is
-/// filled with makes no row another.
-const LEAST: usize = 2 * SEQUENCE;
-
 /// Fewer words or letters than this are found in a prompt by chance. Letters, since a character may be a word.
 const LEAKED_WORDS: usize = 4;
 const LEAKED_LETTERS: usize = 8;
@@ -130,16 +102,13 @@ struct Turn<'a> {
     tokens: &'a [TokenRecord],
 }
 
-fn is_special(token: &TokenRecord) -> bool {
-    token.class.as_deref() == Some("special")
-}
-
 impl<'a> Text<'a> {
-    fn of(record: &'a DocumentRecord) -> Self {
+    fn of(record: &'a DocumentRecord, markup: &Markup) -> Self {
         let mut text =
             Self { row: record.row, prompt: String::new(), response: String::new(), turns: Vec::new() };
         for tokens in record.tokens.chunk_by(|a, b| a.response == b.response) {
-            let written = |token: &'a TokenRecord| if is_special(token) { " " } else { token.text.as_str() };
+            let written =
+                |token: &'a TokenRecord| if markup.is_special(token) { " " } else { token.text.as_str() };
             let part: String = tokens.iter().map(written).collect();
             if tokens[0].response {
                 text.response += &part;
@@ -156,22 +125,24 @@ impl<'a> Text<'a> {
     }
 }
 
-/// The findings in documents of a data set, by row. `is_own` says whether a text is one special token of the model.
-pub(crate) fn find(records: &[DocumentRecord], is_own: &dyn Fn(&str) -> bool) -> Vec<Finding> {
-    let texts: Vec<Text> = records.iter().map(Text::of).collect();
+/// The findings in documents of a data set, by row.
+pub(crate) fn find(records: &[DocumentRecord], markup: &Markup) -> Vec<Finding> {
+    let texts: Vec<Text> = records.iter().map(|record| Text::of(record, markup)).collect();
     let mut findings = Vec::new();
-    let marks: Vec<&str> = MARKS.into_iter().filter(|mark| !is_own(mark)).collect();
     for text in &texts {
-        let mut found = |defect: Defect, what: String| findings.push(Finding { defect, row: text.row, what });
+        // What was found may quote the row.
+        let mut found = |defect: Defect, what: String| {
+            findings.push(Finding { defect, row: text.row, what: printable(&what) });
+        };
         if let Some(answer) = text.turns.iter().find_map(leaked) {
             found(Defect::Leak, format!("the prompt contains “{answer}”"));
         }
         let whole = [&text.prompt, &text.response];
-        if let Some(mark) = marks.iter().find(|mark| whole.iter().any(|part| part.contains(**mark))) {
+        if let Some(mark) = markup.foreign().find(|mark| whole.iter().any(|part| part.contains(mark))) {
             found(Defect::ForeignTemplate, format!("contains “{mark}”, which is text to this model"));
         }
         let mut pairs = text.turns.iter().flat_map(|turn| turn.tokens.windows(2));
-        if let Some(pair) = pairs.find(|pair| is_mark_within(&pair[0], &pair[1])) {
+        if let Some(pair) = pairs.find(|pair| is_mark_within(&pair[0], &pair[1], markup)) {
             found(Defect::Mask, format!("trains on “{}{}”", pair[0].text, pair[1].text));
         }
         if text.turns.iter().any(has_empty_reasoning) {
@@ -185,9 +156,9 @@ pub(crate) fn find(records: &[DocumentRecord], is_own: &dyn Fn(&str) -> bool) ->
 
 /// Whether a mark stands where a template has none: twice, or before a role. Other marks may well be neighbours, such as
 /// those that begin the call of a tool or end a turn.
-fn is_mark_within(mark: &TokenRecord, next: &TokenRecord) -> bool {
+fn is_mark_within(mark: &TokenRecord, next: &TokenRecord, markup: &Markup) -> bool {
     let is_role = ["assistant", "user", "system", "model"].contains(&next.text.trim());
-    is_special(mark) && (mark.text == next.text || is_role)
+    markup.is_special(mark) && (mark.text == next.text || is_role)
 }
 
 fn has_empty_reasoning(turn: &Turn) -> bool {
@@ -267,9 +238,11 @@ fn leaked(turn: &Turn) -> Option<String> {
     // A number alone is there by chance; right after the word it is meant.
     let last = final_answer(&turn.response)?;
     let is_answer = |word: &str| ["answer", "solution", "result"].contains(&word);
-    let after = |at: usize| prompt[at + 1..].iter().find(|word| *word != "is");
-    let found = (0..prompt.len()).find(|at| is_answer(&prompt[*at]) && after(*at) == Some(&last));
-    found.map(|at| prompt[at..prompt.len().min(at + 4)].join(" "))
+    let quoted = |at: usize| {
+        let next = (at + 1..prompt.len()).find(|next| prompt[*next] != "is")?;
+        (prompt[next] == last).then(|| prompt[at..=next].join(" "))
+    };
+    (0..prompt.len()).filter(|at| is_answer(&prompt[*at])).find_map(quoted)
 }
 
 /// What follows `####`, or the last number of a response.
@@ -284,12 +257,6 @@ fn shortened(text: &str) -> String {
         short.push('…');
     }
     short
-}
-
-fn key(of: &impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    of.hash(&mut hasher);
-    hasher.finish()
 }
 
 /// The first two rows with each key: whichever row asks, the first that is another is among them.
@@ -315,7 +282,7 @@ fn repeated(texts: &[Text]) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut by_prompt = FirstRows::default();
     let mut by_both = FirstRows::default();
-    let mut sequences: BTreeMap<usize, HashSet<u64>> = BTreeMap::new();
+    let mut sequences = Sequences::default();
     for text in texts {
         let (prompt, response) = (content(&text.prompt), content(&text.response));
         let (key_of_prompt, key_of_both) = (key(&prompt), key(&(&prompt, &response)));
@@ -326,49 +293,17 @@ fn repeated(texts: &[Text]) -> Vec<Finding> {
             if let Some(row) = by_prompt.other(key_of_prompt, text.row).filter(|_| !prompt.is_empty()) {
                 found(Defect::Contradiction, format!("has the prompt of row {row} and another response"));
             }
-            let both = [prompt, response].concat();
-            let own = both.windows(SEQUENCE).map(|window| key(&window));
-            sequences.entry(text.row).or_default().extend(own);
+            sequences.note(text.row, &prompt, &response);
         }
         by_prompt.note(key_of_prompt, text.row);
         by_both.note(key_of_both, text.row);
     }
-    findings.extend(nearly_repeated(&sequences));
-    findings
-}
-
-/// Rows that share most of their own sequences with an earlier one.
-fn nearly_repeated(rows: &BTreeMap<usize, HashSet<u64>>) -> Vec<Finding> {
-    let mut by_sequence: HashMap<u64, Vec<usize>> = HashMap::new();
-    for (row, sequences) in rows {
-        for sequence in sequences {
-            let having = by_sequence.entry(*sequence).or_default();
-            if having.len() <= COMMON {
-                having.push(*row);
-            }
-        }
-    }
-    by_sequence.retain(|_, having| having.len() <= COMMON);
-
-    let mut findings = Vec::new();
-    let mut sizes: HashMap<usize, usize> = HashMap::new();
-    for (row, sequences) in rows {
-        let own: Vec<&Vec<usize>> =
-            sequences.iter().filter_map(|sequence| by_sequence.get(sequence)).collect();
-        let mut shared: HashMap<usize, usize> = HashMap::new();
-        for earlier in own.iter().copied().flatten().filter(|other| *other < row) {
-            *shared.entry(*earlier).or_default() += 1;
-        }
-        let most = shared.into_iter().max_by_key(|(other, count)| (*count, Reverse(*other)));
-        let is_near = |other: usize, count: usize| {
-            own.len() >= LEAST && count as f64 >= NEAR * (own.len() + sizes[&other]) as f64 / (1.0 + NEAR)
-        };
-        if let Some((other, _)) = most.filter(|(other, count)| is_near(*other, *count)) {
-            let what = format!("is nearly row {other}");
-            findings.push(Finding { defect: Defect::NearDuplicate, row: *row, what });
-        }
-        sizes.insert(*row, own.len());
-    }
+    let near = |(row, other): (usize, usize)| Finding {
+        defect: Defect::NearDuplicate,
+        row,
+        what: format!("is nearly row {other}"),
+    };
+    findings.extend(sequences.nearly_repeated().into_iter().map(near));
     findings
 }
 

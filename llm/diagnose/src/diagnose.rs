@@ -17,6 +17,7 @@ use tokensieve_train::step::{Ranking, StepOptions};
 use crate::candidates::{self, PLAIN};
 use crate::course::Course;
 use crate::defects::{self, Defect, Finding};
+use crate::markup::Markup;
 use crate::measure::{Learner, Measure};
 use crate::noise::{self, ALL, Hit, LabelNoise};
 use crate::race::{self, Entry, race};
@@ -29,7 +30,7 @@ use crate::{describe, suspicious};
 /// How much is computed.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Documents that gradients are measured on, and as many held-out ones; `None`: by the size of the model.
+    /// Documents that gradients are measured on at most, and as many held-out ones; `None`: by the size of the model.
     pub documents: Option<usize>,
     /// Steps of plain training before gradients are measured; `None`: by the size of the model.
     pub steps: Option<u64>,
@@ -115,10 +116,10 @@ pub fn diagnose(
     let documents = with_losses(&set.documents, &records);
     clock.lap("scoring");
 
-    let is_own = |mark: &str| tokenizer.inner().get_added_vocabulary().is_special_token(mark);
+    let markup = Markup::of(tokenizer);
     let mut findings = unusable(set, subject);
-    findings.extend(defects::find(&records, &is_own));
-    let trusted = held_out.map(|set| trusted(set, tokenizer, &records, say)).transpose()?;
+    findings.extend(defects::find(&records, &markup));
+    let trusted = held_out.map(|set| trusted(set, tokenizer, &markup, &records, say)).transpose()?;
     let repeating = repeating(&findings);
     records.retain(|record| !repeating.contains(&record.row));
     let distinct: Vec<&Document> =
@@ -267,13 +268,14 @@ fn with_losses(documents: &[Document], records: &[DocumentRecord]) -> Vec<Docume
 fn trusted<'d>(
     held_out: &'d DataSet,
     tokenizer: &Tokenizer,
+    markup: &Markup,
     data: &[DocumentRecord],
     say: &mut dyn FnMut(&str),
 ) -> Result<Vec<&'d Document>> {
     let recorder = Recorder::new(tokenizer);
     let all = &held_out.documents;
     let texts = all.iter().map(|document| recorder.document(document, &[])).collect::<Result<_>>()?;
-    let unseen = unseen(all, texts, data);
+    let unseen = unseen(all, texts, data, markup);
     let seen = all.len() - unseen.len();
     if seen > 0 {
         say(&format!("{seen} held-out documents left out, which repeat the data's or each other"));

@@ -230,7 +230,7 @@ fn estimate(folds: usize, of: &dyn Fn(Option<usize>) -> Option<f64>) -> Option<E
 fn two_sided(of: &Estimate) -> f64 {
     let Some(quantile) = student_quantile(0.975, of.n.saturating_sub(1)) else { return 1.0 };
     let error = (of.high - of.value) / quantile;
-    if error == 0.0 { 1.0 } else { 2.0 * student_cdf(-(of.value / error).abs(), of.n - 1) }
+    if of.is_without_spread() { 1.0 } else { 2.0 * student_cdf(-(of.value / error).abs(), of.n - 1) }
 }
 
 #[cfg(test)]
@@ -321,6 +321,13 @@ mod tests {
                 && !are_alike(&[0.0, 0.0], &[0.0, 1.0])
                 && !are_alike(&more, &[1.0; 3])
         );
+    }
+
+    #[test]
+    fn a_difference_without_spread_is_none_for_sure_however_it_is_rounded() {
+        let of = |half: f64| Estimate { value: 0.1, low: 0.1 - half, high: 0.1 + half, n: 8 };
+        assert_eq!([0.0, 1e-17, 1e-15].map(|half| two_sided(&of(half))), [1.0; 3]);
+        assert!(two_sided(&of(0.01)) < 1e-6);
     }
 
     #[test]

@@ -13,6 +13,7 @@
 //! | `diagnose` | the whole, in order ([`diagnose()`]) |
 //! | `subject` | model and data by name, and the configuration for `tokensieve train` ([`Subject`]) |
 //! | `defects` | duplicates, leaked answers, rows that cannot be trained on ([`Defect`]) |
+//! | `markup` | special tokens, and marks of chat templates that are text to the model |
 //! | `describe` | probability, loss and entropy by class of token; epistemic uncertainty of a sample |
 //! | `noise` | the share of labels that contradict a calibrated model ([`LabelNoise`]) |
 //! | `suspicious` | the rows that look wrong |
@@ -39,6 +40,7 @@ mod describe;
 mod diagnose;
 mod gain;
 mod html;
+mod markup;
 mod measure;
 mod noise;
 mod race;

@@ -7,6 +7,7 @@ use tokensieve_documents::estimates::DocumentRecord;
 use tokensieve_model::Document;
 
 use crate::defects::{self, Defect, Finding};
+use crate::markup::Markup;
 
 /// Folds of each half of the sample, by which intervals are found (choice: a jackknife interval has 7 degrees of
 /// freedom).
@@ -60,6 +61,7 @@ impl<'d> Division<'d> {
         if folds < LEAST_FOLDS {
             return None;
         }
+        // Folds of one size: the jackknife over them, and the noise of a fold's gradient, count all alike.
         let each = size / folds;
         own.truncate(folds * each);
         others.truncate(folds * each);
@@ -83,12 +85,13 @@ pub(crate) fn unseen<'d>(
     held_out: &'d [Document],
     theirs: Vec<DocumentRecord>,
     data: &[DocumentRecord],
+    markup: &Markup,
 ) -> Vec<&'d Document> {
     // As if they were further rows of the data.
     let first = data.iter().map(|record| record.row + 1).max().unwrap_or(0);
     let theirs = theirs.into_iter().map(|record| DocumentRecord { row: first + record.row, ..record });
     let all: Vec<DocumentRecord> = data.iter().cloned().chain(theirs).collect();
-    let repeating = repeating(&defects::find(&all, &|_| true));
+    let repeating = repeating(&defects::find(&all, markup));
     held_out.iter().filter(|document| !repeating.contains(&(first + document.row))).collect()
 }
 
@@ -163,10 +166,11 @@ mod tests {
         let data = records(&["A cat.", "A dog.", "Nobody."]);
         let answers =
             ["a  cat", "Mary.", "My father.", "mary", "John.", "Jane.", "Robin.", "A dog.", "No one."];
-        let trusted = unseen(&other, records(&answers), &data);
+        let markup = Markup::example(&[], &[]);
+        let trusted = unseen(&other, records(&answers), &data, &markup);
         let found = Division::of(&all, Some(&trusted), (17, 3)).unwrap();
         assert_eq!(rows(&found.judges), HashSet::from([1, 2, 4, 5, 6, 8]));
-        let same = unseen(&other[..3], records(&["A cat.", "A dog.", "Nobody."]), &data);
+        let same = unseen(&other[..3], records(&["A cat.", "A dog.", "Nobody."]), &data, &markup);
         assert!(Division::of(&all, Some(&same), (17, 3)).is_none());
     }
 

@@ -33,7 +33,7 @@ pub fn summary(of: &Diagnosis, show: &dyn Fn(&Suspicious) -> Option<String>) -> 
     out += &classes(of);
     out += &noise(of);
     if let Some(measured) = &of.measured {
-        out += &bands(measured);
+        out += &bands(measured, of.sample);
         out += &objectives(measured);
     }
     out += &left_out(of);
@@ -146,9 +146,10 @@ fn probability(p: f64) -> String {
     if p > 0.0 && p < 1e-3 { format!("{p:.1e}") } else { format!("{p:.4}") }
 }
 
-fn bands(measured: &Measurement) -> String {
+fn bands(measured: &Measurement, documents: usize) -> String {
     let mut out = format!(
-        "\nBands of the label's probability, {}: part of plain training's gain on held-out NLL, and of its noise\n",
+        "\nBands of the label's probability, {}, in {documents} documents and as many held-out ones: part of plain training's \
+         gain on held-out NLL, and of its noise\n",
         moment(measured)
     );
     for band in &measured.bands {
@@ -304,6 +305,7 @@ mod tests {
         let text = summary(&Diagnosis::example(), &|row| Some(format!("row {} in colours\n", row.row)));
         for wanted in [
             "the first 3 rows (there are more) of <d>: 2 documents, 20 tokens of which 9 are predicted",
+            ", in 16 documents and as many held-out ones: part of plain training's gain on held-out NLL, and of its noise\n",
             "p 0.0000 … 2.0e-5 ",
             "p 2.0e-5 … 1.0000 ",
             "answers in the prompt, which the model learns to copy: 1; row 1: the prompt contains",

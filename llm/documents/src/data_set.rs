@@ -11,6 +11,7 @@ use crate::format::{self, Format};
 use crate::read;
 use crate::row::Row;
 use crate::source::{DataSource, Truncate, fetch};
+use tokensieve_base::terminal::printable;
 use tokensieve_model::text::{Conversation, Tokenizer};
 use tokensieve_model::{Document, Error, Result};
 
@@ -172,7 +173,11 @@ impl Reading<'_> {
                     self.set.truncated += cut;
                     self.set.cut_rows.extend((cut > 0).then_some(pending.row));
                 }
-                Err(reason) => self.report(Skipped { row: pending.row, line: pending.line, reason })?,
+                // A reason may quote the row.
+                Err(reason) => {
+                    let reason = printable(&reason);
+                    self.report(Skipped { row: pending.row, line: pending.line, reason })?;
+                }
             }
         }
         Ok(())

@@ -33,7 +33,8 @@ use tokensieve_model::text::{Conversation, FIELDS, Message, Scores, Span, Weight
 /// Other keys of a row:
 /// - `advantage`: a number of either sign, for objectives that read it;
 /// - `system`: text of a system message before the others, in formats that use the chat template;
-/// - `tools`: a list of JSON schemas, or that list as JSON text, passed to the chat template.
+/// - `tools`: a list of JSON schemas, or that list as JSON text, passed to the chat template;
+/// - `label` beside `prompt` and `completion`: a completion that it calls false needs a weight.
 ///
 /// All other keys of a message are passed to the chat template as well; a message with `tool_calls` needs no text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,22 +82,15 @@ pub(super) fn reads_row_key(key: &str) -> bool {
     OTHERS.contains(&key) || FORMATS.iter().any(|(_, _, keys)| keys.contains(&key))
 }
 
+/// The error of a row that says, as those for KTO do, that its completion is a bad one.
+const REJECTED: &str = "`label` is false: its completion was rejected, and would be trained on all the same; leave out \
+                        such rows, or give them a `weight`";
+
 /// The predecessor of `tool_calls` in `OpenAI`'s format: a single call.
 const OLD_CALL: &str = "function_call";
 
-/// Whether any format reads this key of an object within a row: a message, a part of its content, a span.
-pub(super) fn reads_nested_key(key: &str) -> bool {
-    const KEYS: [&str; 4] = ["type", "text", "start", "end"];
-    [&OWN[..], &KEYS, &FIELDS, &[OLD_CALL]].concat().contains(&key)
-}
-
 /// The keys of a message that are not passed to the chat template under their own names.
 const OWN: [&str; 8] = ["role", "from", "content", "value", "weight", "weights", "spans", "token_scores"];
-
-/// Whether the value of this key is passed to the chat template unchanged.
-pub(super) fn is_passed_to_template(key: &str) -> bool {
-    key == "tools" || FIELDS.contains(&key)
-}
 
 impl FromStr for Format {
     type Err = String;
@@ -143,6 +137,9 @@ impl Format {
             }
             Self::Gsm8k => exchange(row, text(row, "question")?, "answer"),
             Self::PromptCompletion => {
+                if row.get("label") == Some(&Value::Bool(false)) && weights(row)?.is_none() {
+                    return Err(REJECTED.to_owned());
+                }
                 if let (Some(Value::Array(_)), Some(Value::Array(_))) =
                     (row.get("prompt"), row.get("completion"))
                 {
@@ -173,7 +170,7 @@ fn with_system(row: &Map<String, Value>, mut messages: Vec<Message>) -> Result<V
         return Ok(messages);
     };
     match messages.first() {
-        Some(first) if first.role == "system" && first.content == system => {}
+        Some(first) if first.role == "system" && first.text() == system => {}
         Some(first) if first.role == "system" => {
             return Err(
                 "`system` of the row differs from its system message; give only one of them".to_owned()
@@ -206,7 +203,7 @@ fn response(row: &Map<String, Value>, key: &str) -> Result<Message, String> {
 /// A message as the row has it.
 struct Turn {
     role: String,
-    content: String,
+    content: Option<String>,
     fields: Map<String, Value>,
     /// `None`: the message has no weights of its own.
     weights: Option<Weights>,
@@ -315,12 +312,13 @@ fn turns(row: &Map<String, Value>, key: &str) -> Result<Vec<Turn>, String> {
         let mut fields = fields(turn)?;
         let key = named("content", "value");
         let content = match turn.get(key) {
-            Some(Value::Array(parts)) => joined(parts)?,
-            Some(Value::Null) | None if fields.contains_key("tool_calls") => {
+            Some(Value::Array(parts)) => Some(joined(parts)?),
+            Some(Value::Null) if fields.contains_key("tool_calls") => {
                 fields.insert("content".to_owned(), Value::Null);
-                String::new()
+                None
             }
-            _ => text(turn, key)?.to_owned(),
+            None if fields.contains_key("tool_calls") => None,
+            _ => Some(text(turn, key)?.to_owned()),
         };
         let (weights, scores) = (weights(turn)?, scores(turn)?);
         // A weight of 0 says what is so.

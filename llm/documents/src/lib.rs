@@ -52,9 +52,9 @@ mod prompts;
 mod read;
 mod row;
 mod source;
-mod thrift;
 #[cfg(test)]
 mod tests;
+mod thrift;
 mod unique_keys;
 
 pub use classes::{Class, Classes};

@@ -8,7 +8,7 @@ use parquet::data_type::Decimal;
 use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 use parquet::record::{Field, Row};
-use serde_json::{Map, Number, Value};
+use serde_json::{Number, Value};
 
 use crate::format;
 use crate::row::{OnRow, Row as JsonRow};
@@ -28,7 +28,8 @@ pub(super) fn rows(path: &Path, take: &mut OnRow) -> Result<()> {
     for group in 0..reader.num_row_groups() {
         let group = guarded(path, || reader.get_row_group(group))?;
         guarded(path, || {
-            for (start, bytes) in group.metadata().columns().iter().map(|column| column.byte_range()) {
+            for column in group.metadata().columns() {
+                let (start, bytes) = column.byte_range();
                 thrift::check_pages(&input, start..start.saturating_add(bytes))?;
             }
             dictionaries_hold_what_they_promise(group.as_ref())
@@ -36,7 +37,7 @@ pub(super) fn rows(path: &Path, take: &mut OnRow) -> Result<()> {
         let mut rows = guarded(path, || group.get_row_iter(None))?;
         while let Some(row) = guarded(path, || rows.next().transpose())? {
             number += 1;
-            if take(number, object(&row, format::reads_row_key, format::reads_nested_key))?.is_break() {
+            if take(number, columns(&row))?.is_break() {
                 return Ok(());
             }
         }
@@ -78,23 +79,20 @@ fn guarded<T>(path: &Path, read: impl FnOnce() -> parquet::errors::Result<T>) ->
     })
 }
 
-/// Whether any format reads a key.
-type Reads = fn(&str) -> bool;
-
-/// A row, or a struct within a row. `reads` applies to its keys, and `within` to the keys of nested structs.
-fn object(row: &Row, reads: Reads, within: Reads) -> JsonRow {
-    row.get_column_iter()
-        .map(|(name, field)| Ok((name.clone(), value(name, field, reads, within)?)))
-        .collect()
+/// A row. A value that JSON cannot represent is an error in a column that some format reads, with all that is within, as
+/// a chat template may read any key of a message. In another column it is null.
+fn columns(row: &Row) -> JsonRow {
+    let value = |(name, field): (&String, &Field)| match named(name, field) {
+        Err(_) if !format::reads_row_key(name) => Ok((name.clone(), Value::Null)),
+        value => value,
+    };
+    row.get_column_iter().map(value).collect()
 }
 
-/// A value that JSON cannot represent is an error under a key that some format reads, and null under other keys.
-fn value(name: &str, field: &Field, reads: Reads, within: Reads) -> Result<Value, String> {
-    let within: Reads = if format::is_passed_to_template(name) { |_: &str| true } else { within };
-    match json(field, within) {
-        Err(what) if reads(name) => Err(format!("`{name}`: {what}")),
-        value => Ok(value.unwrap_or(Value::Null)),
-    }
+/// A value with its name, by which the error calls it.
+fn named(name: &str, field: &Field) -> Result<(String, Value), String> {
+    let value = json(field).map_err(|what| format!("`{name}`: {what}"))?;
+    Ok((name.to_owned(), value))
 }
 
 /// The number nearest to a decimal of up to 128 bits.
@@ -106,7 +104,7 @@ fn nearest(decimal: &Decimal) -> Option<f64> {
     format!("{}e{}", i128::from_be_bytes(whole), -i64::from(decimal.scale())).parse().ok()
 }
 
-fn json(field: &Field, within: Reads) -> Result<Value, String> {
+fn json(field: &Field) -> Result<Value, String> {
     let float = |number: f64| {
         Number::from_f64(number).map(Value::Number).ok_or_else(|| format!("{number} is not a finite number"))
     };
@@ -130,23 +128,24 @@ fn json(field: &Field, within: Reads) -> Result<Value, String> {
         Field::Str(text) => Value::from(text.as_str()),
         // Strings written without their logical type.
         Field::Bytes(bytes) => Value::from(bytes.as_utf8().map_err(|_| "the bytes are not valid UTF-8")?),
-        Field::Group(row) => Value::Object(object(row, within, within)?),
-        Field::ListInternal(list) => {
-            list.elements().iter().map(|field| json(field, within)).collect::<Result<_, _>>()?
+        Field::Group(row) => {
+            let fields = row.get_column_iter().map(|(name, field)| named(name, field));
+            Value::Object(fields.collect::<Result<_, _>>()?)
         }
+        Field::ListInternal(list) => list.elements().iter().map(json).collect::<Result<_, _>>()?,
         Field::MapInternal(map) => {
-            let mut entries = Map::new();
-            for (key, field) in map.entries() {
-                // JSON keys are strings.
-                let Ok(Value::String(key)) = json(key, within) else { continue };
-                entries.insert(key.clone(), value(&key, field, within, within)?);
-            }
-            Value::Object(entries)
+            let entry = |(key, field): &(Field, Field)| match json(key)? {
+                Value::String(key) => named(&key, field),
+                other => Err(format!("the key {other} is not a text")),
+            };
+            Value::Object(map.entries().iter().map(entry).collect::<Result<_, _>>()?)
         }
         Field::Date(_)
         | Field::TimeMillis(_)
         | Field::TimeMicros(_)
         | Field::TimestampMillis(_)
-        | Field::TimestampMicros(_) => return Err("dates and times are not supported".to_owned()),
+        | Field::TimestampMicros(_) => {
+            return Err("dates and times are not supported; write them as texts".to_owned());
+        }
     })
 }

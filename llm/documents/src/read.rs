@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -12,10 +12,8 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, SeqAccess, Visitor};
 use crate::parquet;
 use crate::row::OnRow;
 use crate::unique_keys::Object;
+use tokensieve_base::files::{LARGEST, read_line};
 use tokensieve_model::{Error, Result};
-
-/// Bytes of the longest line (choice: far longer than any document that a model reads).
-const LONGEST: u64 = 256 << 20;
 
 /// Passes the rows of a file to `take`. An invalid line is one bad row; an invalid file is an error.
 pub(super) fn rows(path: &Path, take: &mut OnRow) -> Result<()> {
@@ -34,7 +32,7 @@ pub(super) fn rows(path: &Path, take: &mut OnRow) -> Result<()> {
     }
     let head = input.fill_buf().map_err(Error::io(path))?;
     match head.iter().find(|byte| !byte.is_ascii_whitespace()) {
-        Some(b'[') => array(path, input, take),
+        Some(b'[') => array(path, input, LARGEST, take),
         _ => lines(path, input, take),
     }
 }
@@ -47,14 +45,9 @@ fn utf_16(path: &Path, order: &str) -> Error {
 fn lines(path: &Path, mut input: impl BufRead, take: &mut OnRow) -> Result<()> {
     let mut line = Vec::new();
     for number in 1.. {
-        line.clear();
-        let mut input = (&mut input).take(LONGEST + 1);
-        if input.read_until(b'\n', &mut line).map_err(Error::io(path))? == 0 {
+        read_line(&mut input, &mut line).map_err(|error| Error::line(path, number, error))?;
+        if line.is_empty() {
             break;
-        }
-        if line.len() as u64 > LONGEST {
-            let what = format!("is longer than {} MiB; is this a file of rows?", LONGEST >> 20);
-            return Err(Error::line(path, number, what));
         }
         if line.trim_ascii().is_empty() {
             continue;
@@ -88,36 +81,52 @@ fn json_error(error: &serde_json::Error) -> String {
     format!("is not JSON: {what} (column {})", error.column())
 }
 
-fn array(path: &Path, input: impl BufRead, take: &mut OnRow) -> Result<()> {
-    let line = Cell::new(1);
+/// `most`: bytes of the longest element.
+fn array(path: &Path, input: impl BufRead, most: u64, take: &mut OnRow) -> Result<()> {
+    let place = Place { line: Cell::new(1), bytes: Cell::new(0) };
     let mut outcome = Ok(ControlFlow::Continue(()));
-    let mut parser = serde_json::Deserializer::from_reader(LineCounter { input, line: &line });
-    let elements = Elements { line: &line, take, outcome: &mut outcome };
+    let mut parser = serde_json::Deserializer::from_reader(Counter { input, place: &place, most });
+    let elements = Elements { place: &place, take, outcome: &mut outcome };
     let parsed = parser.deserialize_seq(elements).and_then(|()| parser.end());
     match (outcome?, parsed) {
         (ControlFlow::Break(()), _) | (_, Ok(())) => Ok(()),
+        (_, Err(error)) if error.is_io() => Err(Error::line(path, place.line.get(), io::Error::from(error))),
         (_, Err(error)) => Err(Error::line(path, error.line(), json_error(&error))),
     }
 }
 
-/// Counts the line breaks that the parser has read.
-struct LineCounter<'a, R> {
-    input: R,
-    line: &'a Cell<usize>,
+/// How far the parser has read.
+struct Place {
+    line: Cell<usize>,
+    /// Bytes since the beginning of an element.
+    bytes: Cell<u64>,
 }
 
-impl<R: Read> Read for LineCounter<'_, R> {
+/// Counts what the parser reads, and ends an element that has no end.
+struct Counter<'a, R> {
+    input: R,
+    place: &'a Place,
+    most: u64,
+}
+
+impl<R: Read> Read for Counter<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let n = self.input.read(buffer)?;
         let breaks = buffer[..n].split(|byte| *byte == b'\n').count() - 1;
-        self.line.set(self.line.get() + breaks);
+        let Place { line, bytes } = self.place;
+        line.set(line.get() + breaks);
+        bytes.set(bytes.get() + n as u64);
+        if bytes.get() > self.most {
+            let what = format!("belongs to a row longer than {} MiB; is it the right file?", self.most >> 20);
+            return Err(io::Error::new(ErrorKind::InvalidData, what));
+        }
         Ok(n)
     }
 }
 
 /// Passes on the elements of an array while the array is parsed.
 struct Elements<'a, 't> {
-    line: &'a Cell<usize>,
+    place: &'a Place,
     take: &'a mut OnRow<'t>,
     outcome: &'a mut Result<ControlFlow<()>>,
 }
@@ -130,7 +139,7 @@ impl<'de> Visitor<'de> for Elements<'_, '_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
-        while let Some((line, Object(row))) = elements.next_element_seed(Element(self.line))? {
+        while let Some((line, Object(row))) = elements.next_element_seed(Element(self.place))? {
             *self.outcome = (self.take)(line, row);
             if !matches!(self.outcome, Ok(ControlFlow::Continue(()))) {
                 return Err(A::Error::custom("stopped"));
@@ -141,14 +150,40 @@ impl<'de> Visitor<'de> for Elements<'_, '_> {
 }
 
 /// Parses an element and notes the line on which it begins.
-struct Element<'a>(&'a Cell<usize>);
+struct Element<'a>(&'a Place);
 
 impl<'de> DeserializeSeed<'de> for Element<'_> {
     type Value = (usize, Object);
 
     fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<Self::Value, D::Error> {
         // So far, the parser has only peeked at the first byte of the element.
-        let line = self.0.get();
+        let line = self.0.line.get();
+        self.0.bytes.set(0);
         serde::Deserialize::deserialize(input).map(|row| (line, row))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_element_without_an_end_is_refused_and_many_short_ones_are_not() {
+        let read = |text: &[u8], more: u64| {
+            let mut rows = 0;
+            let input = BufReader::new(text.chain(io::repeat(b'x').take(more)));
+            let taken = array(Path::new("a.json"), input, 1 << 20, &mut |_, _| {
+                rows += 1;
+                Ok(ControlFlow::Continue(()))
+            });
+            (rows, taken.map_err(|error| error.to_string()))
+        };
+        let short =
+            format!("[{}{{}}]", "{\"a\": \"0123456789012345678901234567890123456789\"},\n".repeat(30_000));
+        assert!(short.len() > 1 << 20);
+        assert_eq!(read(short.as_bytes(), 0), (30_001, Ok(())));
+        let (rows, error) = read(b"[{},\n{\"a\": \"", u64::MAX);
+        let what = "a.json:2: belongs to a row longer than 1 MiB; is it the right file?";
+        assert_eq!((rows, error), (1, Err(what.to_owned())));
     }
 }

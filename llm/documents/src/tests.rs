@@ -85,6 +85,8 @@ fn every_format_says_the_same() {
     assert!(shown(&alpaca)[0].contains("user\nQ\n\nI<|im_end|>"));
     let plain = sandbox.load(r#"{"prompt": "Q", "completion": " A"}"#).unwrap();
     assert_eq!(shown(&plain), ["Q[ A<|im_end|>]"]);
+    let chosen = sandbox.load(r#"{"prompt": "Q", "completion": " A", "label": true}"#).unwrap();
+    assert_eq!(shown(&chosen), ["Q[ A<|im_end|>]"]);
     let text = sandbox.load(r#"{"text": "Q A"}"#).unwrap();
     // Nothing predicts the first token.
     assert_eq!(shown(&text), ["Q[ A<|im_end|>]"]);
@@ -117,6 +119,20 @@ fn a_row_s_system_text_is_the_first_turn() {
     let two = r#"{"conversations": [{"from": "system", "value": "T"}, {"from": "human", "value": "Q"}, {"from": "gpt", "value": "A"}], "system": "S"}"#;
     let error = sandbox.error(two);
     assert!(error.contains("rows:1: `system` of the row differs from its system message"), "{error}");
+}
+
+#[test]
+fn a_completion_that_was_rejected_needs_a_weight() {
+    let sandbox = Sandbox::new();
+    let chat = r#"{"prompt": [{"role": "user", "content": "Q"}], "completion": [{"role": "assistant", "content": "A"}]"#;
+    for row in [r#"{"prompt": "Q", "completion": " A""#, chat] {
+        let error = sandbox.error(format!(r#"{row}, "label": false}}"#));
+        assert!(error.contains("rows:1: `label` is false: its completion was rejected"), "{error}");
+        assert!(error.contains("leave out such rows, or give them a `weight`"), "{error}");
+        sandbox.load(format!(r#"{row}, "label": false, "weight": 0.5}}"#)).unwrap();
+        sandbox.load(format!(r#"{row}, "label": 0}}"#)).unwrap();
+    }
+    sandbox.load(r#"{"question": "Q", "answer": "A", "label": false}"#).unwrap();
 }
 
 #[test]
@@ -332,6 +348,9 @@ fn bad_rows_are_named_by_file_line_and_reason() {
         assert!(set.skipped[0].reason.contains(complaint));
         assert_eq!(set.documents[1].row, 2);
     }
+    // What is quoted cannot control a terminal.
+    let error = sandbox.error("{\"\\u001b[2J\": 1}\n");
+    assert!(error.contains("no format has the keys \\u{1b}[2J; the formats are"), "{error}");
     let turn = |turn: &str| {
         sandbox.error(format!(r#"{{"messages": [{{"role": "user", "content": "Q"}}, {turn}]}}"#))
     };
@@ -485,7 +504,7 @@ fn parquet_rows_are_read_as_the_json_they_would_be() {
 /// A Parquet file of one question and answer, with a number of this type.
 fn with_number<T: DataType>(column: &str, value: T::T) -> Vec<u8> {
     let schema = format!(
-        "message rows {{ required binary question (UTF8); required binary answer (UTF8); {column}; }}"
+        "message rows {{ required binary question (UTF8); required binary answer (UTF8); {column} }}"
     );
     let schema = Arc::new(parse_message_type(&schema).unwrap());
     let mut writer = SerializedFileWriter::new(Vec::new(), schema, Arc::default()).unwrap();
@@ -527,25 +546,27 @@ fn numbers_of_parquet_files_count_or_are_refused() {
     let sandbox = Sandbox::new();
     let weight = |bytes: Vec<u8>| *sandbox.load(bytes).unwrap().documents[0].weights.last().unwrap();
     let decimal = |bytes: &[u8]| ByteArray::from(bytes.to_vec());
-    assert_eq!(weight(with_number::<DoubleType>("required double weight", 0.25)), 0.25);
-    assert_eq!(weight(with_number::<Int32Type>("required int32 weight (DECIMAL(5, 2))", 150)), 1.5);
-    assert_eq!(weight(with_number::<Int64Type>("required int64 weight (DECIMAL(12, 0))", 3)), 3.0);
-    let of_bytes = "required binary weight (DECIMAL(30, 3))";
+    assert_eq!(weight(with_number::<DoubleType>("required double weight;", 0.25)), 0.25);
+    assert_eq!(weight(with_number::<Int32Type>("required int32 weight (DECIMAL(5, 2));", 150)), 1.5);
+    assert_eq!(weight(with_number::<Int64Type>("required int64 weight (DECIMAL(12, 0));", 3)), 3.0);
+    let of_bytes = "required binary weight (DECIMAL(30, 3));";
     assert_eq!(weight(with_number::<ByteArrayType>(of_bytes, decimal(&[1, 244]))), 0.5);
     // What no format reads may be anything.
-    assert_eq!(weight(with_number::<DoubleType>("required double score", f64::NAN)), 1.0);
-    assert_eq!(weight(with_number::<Int32Type>("required int32 day (DATE)", 1)), 1.0);
+    assert_eq!(weight(with_number::<DoubleType>("required double score;", f64::NAN)), 1.0);
+    assert_eq!(weight(with_number::<Int32Type>("required int32 day (DATE);", 1)), 1.0);
+    let within = |column: &str| format!("required group {column} {{ required int32 day (DATE); }}");
+    assert_eq!(weight(with_number::<Int32Type>(&within("extra"), 1)), 1.0);
     for (bytes, complaint) in [
         (
-            with_number::<DoubleType>("required double weight", f64::NAN),
+            with_number::<DoubleType>("required double weight;", f64::NAN),
             "`weight`: NaN is not a finite number",
         ),
         (
-            with_number::<FloatType>("required float weight", f32::INFINITY),
+            with_number::<FloatType>("required float weight;", f32::INFINITY),
             "`weight`: inf is not a finite number",
         ),
         (
-            with_number::<DoubleType>("required double advantage", -f64::INFINITY),
+            with_number::<DoubleType>("required double advantage;", -f64::INFINITY),
             "`advantage`: -inf is not a",
         ),
         (
@@ -557,8 +578,17 @@ fn numbers_of_parquet_files_count_or_are_refused() {
             "`weight`: decimals of more than 128 bits",
         ),
         (
-            with_number::<Int32Type>("required int32 weight (DATE)", 1),
-            "`weight`: dates and times are not supported",
+            with_number::<Int32Type>("required int32 weight (DATE);", 1),
+            "`weight`: dates and times are not supported; write them as texts",
+        ),
+        // A template may read any key of a message.
+        (
+            with_number::<Int32Type>(&within("messages"), 1),
+            "`messages`: `day`: dates and times are not supported",
+        ),
+        (
+            with_number::<DoubleType>("required group tools { required double least; }", f64::NAN),
+            "`tools`: `least`: NaN is not a finite number",
         ),
     ] {
         let error = sandbox.error(bytes);

@@ -99,7 +99,8 @@ impl<'a> Headers<'a> {
         let (mut field, mut size) = (0_i64, 0);
         loop {
             let header = self.byte()?;
-            if header & 15 == 0 {
+            let kind = header & 15;
+            if kind == 0 {
                 return Ok(size);
             }
             field = if header >> 4 == 0 {
@@ -107,7 +108,7 @@ impl<'a> Headers<'a> {
             } else {
                 field.wrapping_add((header >> 4).into())
             };
-            let value = self.value(header & 15, depth + 1)?;
+            let value = self.value(kind, depth + 1)?;
             if field == COMPRESSED_SIZE {
                 size = value;
             }

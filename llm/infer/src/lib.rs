@@ -27,6 +27,7 @@
 //! | [`generate`] | replies to prompts: continuous batching, sampling, files of replies |
 //! | [`uncertainty`] | total, aleatoric and epistemic uncertainty of every token of a response |
 //! | [`evaluate`] | a model on a suite of tasks: answers, measures with intervals, comparisons, judges |
+//! | [`truth`] | the exact distribution of the oracle language, as a reference to train with |
 //! | [`together`] | processes that share the work |
 //!
 //! Nothing here knows how a model was trained, and training imports nothing from here.
@@ -49,4 +50,5 @@ pub mod evaluate;
 pub mod generate;
 mod header;
 pub mod together;
+pub mod truth;
 pub mod uncertainty;

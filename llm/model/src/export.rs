@@ -8,11 +8,20 @@ use tch::{Kind, Tensor};
 
 use tokensieve_base::files::write_atomically;
 
+use crate::modules::HEAD;
 use crate::text::{self, BuiltTokenizer, Tokenizer, TokenizerSource};
 use crate::weights::safetensors::{INDEX, OTHERS_TOKENIZER, TEXT_FILES, WHOLE};
 use crate::weights::save::{Planned, save_lazily};
 use crate::weights::{Checkpoint, new_folder};
 use crate::{Error, Result};
+
+/// Whether a file of this name holds an exported model's weights, or says which files do.
+pub fn is_of_weights(name: &str) -> bool {
+    let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let shard =
+        name.strip_prefix("model-").and_then(|rest| rest.strip_suffix(".safetensors")?.split_once("-of-"));
+    name == WHOLE || name == INDEX || shard.is_some_and(|(which, of)| is_number(which) && is_number(of))
+}
 
 /// Maximum size of a file of weights, as in `transformers`.
 const SHARD: usize = 5_000_000_000;
@@ -52,6 +61,7 @@ pub fn export(
     kind: Kind,
     tensor: impl FnMut(&str) -> Result<Tensor>,
 ) -> Result<()> {
+    checkpoint.check_tied()?;
     new_folder(folder, |folder| fill(checkpoint, folder, kind, SHARD, tensor))
 }
 
@@ -65,7 +75,7 @@ fn fill(
 ) -> Result<()> {
     let names = checkpoint.names();
     // The output matrix of a tied model would be a second copy of the embedding.
-    let names = names.iter().filter(|name| !(checkpoint.config().tied && *name == "lm_head.weight"));
+    let names = names.iter().filter(|name| !(checkpoint.config().tied && *name == HEAD));
     let plan: Vec<Planned> = names
         .map(|name| {
             let shape = checkpoint.shape(name).expect("its own name");
@@ -344,6 +354,11 @@ mod tests {
         fill(&checkpoint, folder.path(), kind, 8192, |name| checkpoint.tensor(name, kind)).unwrap();
         let index = fs::read_to_string(folder.path().join(INDEX)).unwrap();
         assert!(index.contains("model-00001-of-"), "{index}");
+        let names = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut others: Vec<_> = names.filter(|name| !is_of_weights(name.to_str().unwrap())).collect();
+        others.sort();
+        assert_eq!(others[0], "config.json");
+        assert!(others.iter().all(|name| !name.to_str().unwrap().contains("safetensors")), "{others:?}");
         let read = Checkpoint::open(folder.path().to_str().unwrap()).unwrap();
         assert_eq!(read.names(), checkpoint.names());
         assert_eq!(read.config(), checkpoint.config());

@@ -2,7 +2,6 @@
 // Each test program uses its part of it.
 #![allow(dead_code, unsafe_code)]
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -11,25 +10,7 @@ use std::time::Duration;
 use tch::{Device, Kind, Tensor};
 use tempfile::TempDir;
 use tokensieve_base::streams::Stream;
-
-/// Files and folders by their relative paths; a folder has no content.
-pub(crate) type Tree = BTreeMap<PathBuf, Option<Vec<u8>>>;
-
-/// Everything below a folder.
-pub(crate) fn tree(folder: &Path) -> Tree {
-    let (mut found, mut folders) = (Tree::new(), vec![folder.to_owned()]);
-    while let Some(inner) = folders.pop() {
-        for entry in fs::read_dir(inner).unwrap() {
-            let path = entry.unwrap().path();
-            let bytes = (!path.is_dir()).then(|| fs::read(&path).unwrap());
-            found.insert(path.strip_prefix(folder).unwrap().to_owned(), bytes);
-            if path.is_dir() {
-                folders.push(path);
-            }
-        }
-    }
-    found
-}
+pub(crate) use tokensieve_base::testing::said;
 
 /// Everything that has state: a running quantile, dropout, a growing rank, early stopping, epochs, evaluations.
 const EVERYTHING: &str = r#"
@@ -245,10 +226,6 @@ impl Bench {
 
 pub(crate) const RESULTS: [&str; 4] =
     ["metrics.jsonl", "selection.jsonl", "adapter/adapter_model.safetensors", "adapter/adapter_config.json"];
-
-pub(crate) fn said(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
 
 /// A Llama of two layers with random weights, in a Hugging Face folder.
 pub(crate) fn model(folder: &Path) {

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use tokensieve_base::files::{self, write_atomically};
 use tokensieve_data::sha256_of;
-use tokensieve_model::{Error, Result};
+use tokensieve_model::{Error, Result, is_of_weights};
 
 /// What a run remembers between steps besides tensors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -111,7 +111,8 @@ impl State {
 /// A file that differs from its checksum.
 const CHANGED: &str = "has changed since it was written: its checksum is another";
 
-/// Writes the folder `name` below `parent` atomically: what was there before stays until the new one is complete.
+/// Writes the folder `name` below `parent` atomically: what was there before stays until the new one is complete. Files in
+/// it that the new one does not have, such as a model card, stay for good.
 pub fn write(parent: &Path, name: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     let (unfinished, folder) = (parent.join(format!("{UNFINISHED}{name}")), parent.join(name));
     remove(&unfinished)?;
@@ -122,10 +123,68 @@ pub fn write(parent: &Path, name: &str, fill: impl FnOnce(&Path) -> Result<()>) 
         let _ = fs::remove_dir_all(&unfinished);
         return Err(error);
     }
-    remove(&folder)?;
-    fs::rename(&unfinished, &folder).map_err(Error::io(&folder))?;
+    if fs::symlink_metadata(&folder).is_ok_and(|found| found.is_dir()) {
+        replace(&unfinished, &folder)?;
+    } else {
+        remove(&folder)?;
+        fs::rename(&unfinished, &folder).map_err(Error::io(&folder))?;
+    }
     files::sync(parent)?;
     Ok(folder)
+}
+
+/// Moves the files of a new result into the folder of an older one, unless that has the same. All of the older one's go
+/// first: a run that is killed meanwhile leaves files of one result alone, and writes the rest when it continues.
+fn replace(new: &Path, folder: &Path) -> Result<()> {
+    let (written, mut old) = (below(new)?, below(folder)?);
+    let of_weights = |file: &PathBuf| file.to_str().is_some_and(is_of_weights);
+    // Other shards of the weights would be read with the new ones.
+    let has_weights = written.iter().any(of_weights);
+    old.retain(|file| written.contains(file) || (has_weights && of_weights(file)));
+    let is_same = |file: &PathBuf| same(&new.join(file), &folder.join(file)).is_ok_and(|same| same);
+    if !(old == written && written.iter().all(is_same)) {
+        for file in old.iter().map(|file| folder.join(file)) {
+            fs::remove_file(&file).map_err(Error::io(&file))?;
+        }
+        for file in &written {
+            let to = folder.join(file);
+            let into = to.parent().unwrap_or(folder);
+            let moved = fs::create_dir_all(into).and_then(|()| fs::rename(new.join(file), &to));
+            moved.map_err(Error::io(&to))?;
+            files::sync(into)?;
+        }
+    }
+    remove(new)
+}
+
+/// The paths of all files below a folder, relative to it, sorted.
+fn below(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for (_, path) in entries(folder)? {
+        let name = PathBuf::from(path.file_name().unwrap_or_default());
+        if fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir()) {
+            found.extend(below(&path)?.into_iter().map(|file| name.join(file)));
+        } else {
+            found.push(name);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Whether two files have the same bytes.
+fn same(one: &Path, other: &Path) -> io::Result<bool> {
+    let open = |path| Ok::<_, io::Error>(BufReader::with_capacity(1 << 20, File::open(path)?));
+    let (mut one, mut other) = (open(one)?, open(other)?);
+    loop {
+        let (a, b) = (one.fill_buf()?, other.fill_buf()?);
+        let n = a.len().min(b.len());
+        if n == 0 || a[..n] != b[..n] {
+            return Ok(a.is_empty() && b.is_empty());
+        }
+        one.consume(n);
+        other.consume(n);
+    }
 }
 
 /// Flushes every file of a folder and its folders, and the folder itself.
@@ -212,6 +271,8 @@ impl Lock {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
     use tokensieve_objective::{Objective, Plan, TokenStats};
 
     use super::*;
@@ -325,6 +386,49 @@ mod tests {
         let left: Vec<_> = list(parent).unwrap().into_iter().map(|(step, _)| step).collect();
         assert_eq!(left, [10, 15]);
         assert_eq!(fs::read_dir(parent).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn only_what_a_result_has_is_replaced() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("model");
+        let export = |files: &[(&str, &str)]| {
+            let fill = |new: &Path| {
+                for (name, text) in files {
+                    let path = new.join(name);
+                    fs::create_dir_all(path.parent().unwrap()).unwrap();
+                    fs::write(path, text).unwrap();
+                }
+                Ok(())
+            };
+            write(parent.path(), "model", fill).unwrap();
+            assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 1);
+        };
+        let shards = [
+            ("model-00001-of-00002.safetensors", "a"),
+            ("model-00002-of-00002.safetensors", "b"),
+            ("model.safetensors.index.json", "{}"),
+            ("templates/t.jinja", "t"),
+        ];
+        export(&shards);
+        let own = [("README.md", "card"), ("model-card.safetensors", "x"), ("templates/own.jinja", "own")];
+        for (name, text) in &own {
+            fs::write(folder.join(name), text).unwrap();
+        }
+        let inode = || fs::metadata(folder.join(shards[0].0)).unwrap().ino();
+        let first = inode();
+        export(&shards);
+        assert_eq!(inode(), first, "the same result is not written again");
+        export(&[("model.safetensors", "c"), ("templates/t.jinja", "u")]);
+        let left = below(&folder).unwrap();
+        let names = ["README.md", "model-card.safetensors", "model.safetensors"];
+        let names = names.into_iter().chain(["templates/own.jinja", "templates/t.jinja"]);
+        assert_eq!(left, names.map(PathBuf::from).collect::<Vec<_>>());
+        let texts: Vec<_> = left.iter().map(|file| fs::read_to_string(folder.join(file)).unwrap()).collect();
+        assert_eq!(texts, ["card", "x", "c", "own", "u"]);
+        // Without weights of its own a result leaves them.
+        export(&[("adapter.json", "{}")]);
+        assert_eq!(below(&folder).unwrap().len(), 6);
     }
 
     #[test]

@@ -69,10 +69,15 @@ fn check_origin(config: &Config, file: &TopFile, base: &str) -> Result<()> {
     if !compares_with_base(config) {
         return Ok(());
     }
+    let own = config.model.precision;
     let what = if file.model != base {
-        "holds predictions of another model than model.source"
+        "holds predictions of another model than model.source".to_owned()
     } else if file.adapter.as_deref().is_some_and(|adapter| !adapter.is_empty()) {
-        "holds predictions of an adapter on model.source"
+        "holds predictions of an adapter on model.source".to_owned()
+    } else if let Some(theirs) = &file.precision
+        && theirs.starts_with("nf4") != own.nf4
+    {
+        format!("holds predictions of model.source in {theirs} and not in {} (model.dtype)", own.name())
     } else {
         return Ok(());
     };
@@ -84,9 +89,10 @@ fn check_origin(config: &Config, file: &TopFile, base: &str) -> Result<()> {
 /// What may be wrong with a file that is used all the same.
 fn doubts(config: &Config, file: &TopFile) -> Vec<String> {
     let mut doubts = Vec::new();
-    if compares_with_base(config) && file.adapter.is_none() {
-        let what = "reference.topk: does not say whether an adapter made it, as files of this version do, and `against = \
-                    \"base\"` compares with the model without one; if in doubt, make it again with `tokensieve topk`";
+    if compares_with_base(config) && (file.adapter.is_none() || file.precision.is_none()) {
+        let what = "reference.topk: does not say with which adapter and in which precision it was made, as files of this \
+                    version do, and `against = \"base\"` compares with the model without an adapter, in four bits if the \
+                    run's is; if in doubt, make it again with `tokensieve topk`";
         doubts.push(what.to_owned());
     }
     if matches!(Reads::of(&config.objective).onto, Onto::All) && !has_all(file) {
@@ -195,14 +201,15 @@ mod tests {
 
     const VOCABULARY: u32 = 9;
 
-    /// A file of k tokens of a uniform prediction.
+    /// A file of k tokens of a uniform prediction, computed in f32.
     fn file(path: &Path, model: &str, adapter: Option<&str>, k: usize) -> TopFile {
         let share = 1.0 / VOCABULARY as f32;
         let tails = vec![1.0 - share * k as f32];
         let top = Top { k, ids: (0..k as u32).collect(), probabilities: vec![share; k], tails };
         let mut table = TopTable::new(k);
         table.push([(0, 1)], &[3], [0.5], &top);
-        table.write(path, i64::from(VOCABULARY), Origin { model, adapter, data: "d" }).unwrap();
+        let origin = Origin { model, adapter, precision: Some("f32"), data: "d" };
+        table.write(path, i64::from(VOCABULARY), origin).unwrap();
         TopFile::open(path, i64::from(VOCABULARY), "d").unwrap()
     }
 
@@ -233,12 +240,21 @@ mod tests {
         }
         assert_eq!(check("asft", "base", None), None);
 
-        let mut older = file(&path, "base", None, VOCABULARY as usize);
-        assert_eq!(doubts(&config("asft", &[]), &older), [""; 0]);
-        older.adapter = None;
-        check_origin(&config("asft", &[]), &older, "base").unwrap();
+        let whole = file(&path, "base", None, VOCABULARY as usize);
+        let in_four_bits = |objective| config(objective, &["model.dtype=nf4-f32".to_owned()]);
+        let error = check_origin(&in_four_bits("asft"), &whole, "base").unwrap_err().to_string();
+        let what = "`reference.topk`: holds predictions of model.source in f32 and not in nf4-f32 (model.dtype), but";
+        assert!(error.contains(what), "{error}");
+        check_origin(&in_four_bits("distill"), &whole, "base").unwrap();
+
+        assert_eq!(doubts(&config("asft", &[]), &whole), [""; 0]);
+        let mut older = whole;
+        older.precision = None;
         let [doubt] = &doubts(&config("asft", &[]), &older)[..] else { panic!("it is of unknown origin") };
-        assert!(doubt.starts_with("reference.topk: does not say whether an adapter made it"), "{doubt}");
+        assert!(doubt.starts_with("reference.topk: does not say with which adapter"), "{doubt}");
+        older.adapter = None;
+        check_origin(&in_four_bits("asft"), &older, "base").unwrap();
+        assert_eq!(doubts(&config("asft", &[]), &older).len(), 1);
         assert_eq!(doubts(&config("distill", &[]), &older), [""; 0]);
     }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use crate::checkpoint::State;
 use crate::config::Config;
 use crate::log::Totals;
+use tokensieve_base::terminal::quoted;
 use tokensieve_kernels::memory;
 
 /// Why a run ended.
@@ -37,8 +38,10 @@ impl Summary {
             Ending::Interrupted => format!("interrupted after step {done} of {all}\n"),
         };
         let Totals { steps, read, seconds, losses, nlls } = totals;
-        if let (Some([first, last]), Some([nll_first, nll_last])) = (losses, nlls) {
-            text += &format!("loss        {first:.4} → {last:.4}   (nll {nll_first:.4} → {nll_last:.4})\n");
+        if let Some([first, last]) = losses {
+            let nll =
+                nlls.map(|[first, last]| format!("   (nll {first:.4} → {last:.4})")).unwrap_or_default();
+            text += &format!("loss        {first:.4} → {last:.4}{nll}\n");
             text +=
                 &format!("speed       {:.0} tokens/s over {steps} steps\n", read as f64 / seconds.max(1e-9));
         }
@@ -59,14 +62,14 @@ impl Summary {
             text += &format!("model       {out}/model");
         } else {
             text += &format!("adapter     {out}/adapter\n");
+            let [adapter, merged] = ["adapter", "merged"].map(|name| format!("{out}/{name}"));
+            let [model, adapter, merged] = [model, &adapter, &merged].map(|word| quoted(word));
             // Of weights in four bits the adapter corrects these, not whole ones.
             text += &if precision.nf4 {
                 let name = precision.name();
-                format!(
-                    "next        tokensieve chat --model {model} --adapter {out}/adapter --precision {name}"
-                )
+                format!("next        tokensieve chat --model {model} --adapter {adapter} --precision {name}")
             } else {
-                format!("next        tokensieve merge {model} {out}/adapter {out}/merged")
+                format!("next        tokensieve merge {model} {adapter} {merged}")
             };
         }
         Self { ending, text }

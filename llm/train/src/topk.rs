@@ -77,6 +77,7 @@ pub fn write_topk(
     let origin = Origin {
         model: &checkpoint.hash(),
         adapter: hashed.as_ref().map(|adapter| adapter.sha256.as_str()),
+        precision: Some(config.model.precision.name()),
         data: &set.hash,
     };
     let k = write_top(path, &model, &documents, k, config.train.micro_tokens, origin)?;

@@ -150,7 +150,7 @@ fn same(toml: &str, ranking: Ranking, sizes: &[usize]) {
             assert!(found.gradient.equal(&all[0].gradient), "{toml}: all processes have the same bits");
             let (ours, one) = (&found.report, &alone.report);
             assert!(
-                near(ours.loss, one.loss) && near(ours.nll, one.nll),
+                near(ours.loss, one.loss) && near(ours.nll.unwrap_or(0.0), one.nll.unwrap_or(0.0)),
                 "{toml}: {} {}",
                 ours.loss,
                 one.loss

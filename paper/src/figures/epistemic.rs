@@ -94,10 +94,10 @@ impl crate::Figure for Figure {
         let plan = Plan::load()?;
         let mut claims = Vec::new();
         for data in &plan.scored.data {
-            let sets: Vec<&str> = plan.data(data)?.set().into_iter().collect();
+            let sets = plan.data(data)?.sets();
             for place in &plan.scored.places {
                 for of in [Quantity::Epistemic, Quantity::Pairwise] {
-                    claims.extend(CLAIMS.iter().map(|claim| claim.tested(&rows, data, &sets, place, of)));
+                    claims.extend(CLAIMS.iter().map(|claim| claim.tested(&rows, data, sets, place, of)));
                 }
             }
         }

@@ -124,8 +124,8 @@ impl crate::Figure for Figure {
         let plan = Plan::load()?;
         let mut claims = Vec::new();
         for data in &plan.scored.data {
-            let sets: Vec<&str> = plan.data(data)?.set().into_iter().collect();
-            claims.extend(CLAIMS.iter().map(|claim| claim.tested(&rows, data, &sets)));
+            let sets = plan.data(data)?.sets();
+            claims.extend(CLAIMS.iter().map(|claim| claim.tested(&rows, data, sets)));
         }
         Ok(claims)
     }

@@ -102,7 +102,7 @@ impl Comparison {
         )
         .by(evidence)
         .of_question(&question)
-        .on_data(&data.set().into_iter().collect::<Vec<_>>());
+        .on_data(data.sets());
         if row.seeds < 2 {
             return claim.not_tested(TOO_FEW);
         }

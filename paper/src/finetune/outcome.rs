@@ -108,6 +108,12 @@ impl PlannedRuns for Work {
         Ok(scorings.filter(|(name, _)| !found.contains_key(name)).map(|(_, job)| job).collect())
     }
 
+    /// As the plan has them, whatever data can be had here.
+    fn settings_of(&self, cell: &Cell) -> Result<String> {
+        let whole = Self { missing: BTreeSet::new(), ..self.clone() };
+        Ok(planned::outcomes::settings_of(&whole.jobs_of(cell)?))
+    }
+
     /// That of its base has to be done, too; of the scorings those are read that are.
     fn found(&self, cell: &Cell, lab: &Lab) -> Result<Option<Outcome<Self::Found>>> {
         let (own, base) = (self.measured(cell)?, self.measured(&cell.before())?);
@@ -129,15 +135,16 @@ impl PlannedRuns for Work {
             let documents = tokens::read(&lab.place(&job).join(job.verb.output()))?;
             found.insert(name, Found::Tokens(Tokens::of(&documents, self.size.passes)?));
         }
-        Ok(Some(Outcome::new(cell.to_string(), provenance, found)))
+        Ok(Some(Outcome::new(cell.to_string(), self.settings_of(cell)?, provenance, found)))
     }
 
-    /// Each run after the measures of its base; at full size none before its learning rate is chosen, which its name does not say.
+    /// Each run whose data can be had after the measures of its base; at full size none before its learning rate is chosen, which
+    /// its name does not say.
     fn absent(&self, outcomes: &Outcomes, stage: Stage) -> Result<Vec<Arc<Job>>> {
         let waits = self.is_full() && stage != Stage::Tuning;
         let tuned = if waits { self.tried(outcomes)? } else { Vec::new() };
         let mut jobs = Vec::new();
-        for cell in &self.cells(stage)? {
+        for cell in self.cells(stage)?.iter().filter(|cell| self.has(&cell.data)) {
             if let Some(found) = outcomes.get(&cell.to_string()) {
                 jobs.extend(self.lacking(cell, found)?);
                 continue;
@@ -160,7 +167,7 @@ impl Claimed for Work {
     }
 
     fn can_run(&self, cell: &Cell) -> bool {
-        self.has(&cell.data) && self.plan.data[&cell.data].seeds.is_none_or(|seeds| cell.seed < seeds)
+        self.plan.data[&cell.data].seeds.is_none_or(|seeds| cell.seed < seeds)
     }
 
     fn claims(&self) -> &[Declared] {

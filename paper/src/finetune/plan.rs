@@ -421,20 +421,26 @@ impl Plan {
     }
 }
 
+/// The sets of the catalogue that `tokensieve make` reads for rows of this name, and `tokensieve evaluate` for questions of it.
+pub(super) fn sets_of(name: &str) -> &'static [&'static str] {
+    match name {
+        "alpaca" => &["alpaca"],
+        "gsm8k" | "gsm8k-paired" => &["gsm8k"],
+        "sharegpt" => &["sharegpt-sample"],
+        "cipher" | "figfont" => &["pyfiglet", "words3to10"],
+        _ => &[],
+    }
+}
+
 /// Held-out documents of the data that are trained on.
 pub(super) const TEST: &str = "test";
 /// Some of the documents that are trained on.
 pub(super) const TRAINING: &str = "training";
 
 impl Data {
-    /// The set of the catalogue that they come from, unless they are generated.
-    pub fn set(&self) -> Option<&'static str> {
-        match self.make.as_str() {
-            "alpaca" => Some("alpaca"),
-            "gsm8k" => Some("gsm8k"),
-            "sharegpt" => Some("sharegpt-sample"),
-            _ => None,
-        }
+    /// The sets of the catalogue that they are made of.
+    pub fn sets(&self) -> &'static [&'static str] {
+        sets_of(&self.make)
     }
 
     /// What models that are trained on them are measured by: sets, and what figures show of each.

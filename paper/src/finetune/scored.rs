@@ -85,6 +85,7 @@ impl Work {
             .set("passes", passes as i64)
             .set("max-length", data.max_tokens.unwrap_or(self.plan.training.max_tokens) as i64)
             .set("skip-bad", true)
+            .set("precision", self.plan.dtype.as_str())
             .taking((documents * (passes + 1)) as f64 * TOKENS / READING_SPEED);
         let job = self.starting(job, "model", data)?;
         Ok(adapter.into_iter().fold(job, |job, adapter| job.set("adapter", adapter)))

@@ -1,6 +1,6 @@
 //! The runs that the plan asks for, as jobs of the lab.
 
-use super::plan::{BEFORE, Base, Cell, Data, Group, Plan, Size, TEST, TRAINING};
+use super::plan::{BEFORE, Base, Cell, Data, Group, Plan, Size, TEST, TRAINING, sets_of};
 use crate::Profile;
 use crate::lab::{Job, Lab, Value, Verb, evaluation, job::MODEL};
 use crate::planned::size::{self, FULL};
@@ -55,8 +55,8 @@ impl Work {
             return Ok(work);
         }
         let mut work = Self::of(profile)?;
-        let sets = work.plan.data.values().filter_map(Data::set);
-        work.missing = sets.filter(|set| !lab.has(set)).collect();
+        let sets: BTreeSet<&'static str> = work.plan.data.values().flat_map(Data::sets).copied().collect();
+        work.missing = sets.into_iter().filter(|set| !lab.has(set)).collect();
         Ok(work)
     }
 
@@ -87,7 +87,7 @@ impl Work {
 
     /// Whether data can be had.
     pub(super) fn has(&self, data: &str) -> bool {
-        self.plan.data[data].set().is_none_or(|set| !self.missing.contains(set))
+        self.plan.data[data].sets().iter().all(|set| !self.missing.contains(set))
     }
 
     /// The model that is fine-tuned.
@@ -162,8 +162,7 @@ impl Work {
     }
 
     fn made(data: &Data, split: &str, seed: u64, first: u64, rows: u64) -> Result<Arc<Job>> {
-        let job = Job::made(&data.make, split, seed, first, rows);
-        Ok(if let Some(set) = data.set() { job.reading(set)? } else { job }.shared())
+        Ok(Job::made(&data.make, split, seed, first, rows).reading_all(data.sets())?.shared())
     }
 
     /// How many documents a run goes over.
@@ -302,22 +301,20 @@ impl Work {
         let data = self.plan.data(&cell.data)?;
         let questions = data.questions.unwrap_or(self.size.questions).min(self.size.questions);
         let sets = self.sets(cell)?;
-        let asks_problems = sets.iter().any(|(name, _)| name == "gsm8k-paired");
-        let asked: Vec<u64> = sets
-            .iter()
-            .filter(|(name, _)| data.tasks.contains(name))
-            .map(|(name, _)| questions * evaluation::replies(name))
-            .collect();
+        let asked: Vec<String> =
+            sets.iter().map(|(name, _)| name).filter(|name| data.tasks.contains(name)).cloned().collect();
         let documents = (sets.len() - asked.len()) as f64 * self.size.held_out as f64;
-        let seconds = documents * TOKENS / READING_SPEED + asked.iter().sum::<u64>() as f64 / ANSWERING_SPEED;
+        let answers: u64 = asked.iter().map(|name| questions * evaluation::replies(name)).sum();
+        let seconds = documents * TOKENS / READING_SPEED + answers as f64 / ANSWERING_SPEED;
         let evaluation = Job::new(Verb::Evaluate, format!("evaluate {cell}"))
             .set("suite", Value::List(sets.into_iter().map(|(_, task)| task).collect()))
             .set("limit", questions.max(self.size.held_out) as i64)
             .set("seed", cell.seed as i64)
+            .set("precision", self.plan.dtype.as_str())
             .taking(seconds);
         let evaluation = self.starting(evaluation, "model", data)?;
-        // Its questions.
-        let evaluation = if asks_problems { evaluation.reading("gsm8k")? } else { evaluation };
+        let evaluation =
+            asked.iter().try_fold(evaluation, |evaluation, task| evaluation.reading_all(sets_of(task)))?;
         if cell.arm == BEFORE {
             return Ok(evaluation.shared());
         }
@@ -332,6 +329,7 @@ impl Work {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::finetune::Outcomes;
     use crate::lab::queue::with_needs;
     use crate::planned::{PlannedRuns as _, Stage};
     use std::collections::BTreeMap;
@@ -349,6 +347,24 @@ mod tests {
                 let former = by_name.insert(job.name.clone(), job.id());
                 assert_eq!(former, None, "{}", job.name);
             }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_run_reads_the_sets_that_its_rows_and_questions_are_made_of() -> Result<()> {
+        let work = Work::of(Profile::Study)?;
+        let reads = |job: &Job| job.describe()["reads"].to_string();
+        for (data, sets) in [
+            ("cipher", r#"["pyfiglet","words3to10"]"#),
+            ("figfont", r#"["pyfiglet","words3to10"]"#),
+            ("gsm8k", r#"["gsm8k"]"#),
+            ("arithmetic", "[]"),
+        ] {
+            let cell = Cell { seed: 0, data: data.into(), arm: BEFORE.into(), rate: Rate::Tuned };
+            assert_eq!(reads(&*work.training_data(&cell)?), sets, "{data}");
+            let questions = reads(&*work.measured(&cell)?);
+            assert!(questions.ends_with(&sets[1..]), "{data}: {questions}");
         }
         Ok(())
     }
@@ -374,15 +390,17 @@ mod tests {
     }
 
     #[test]
-    fn data_that_cannot_be_had_are_left_out() -> Result<()> {
-        let work = Work { missing: ["gsm8k", "alpaca"].into(), ..Work::of(Profile::Study)? };
-        let needs = |cell: &Cell| -> Result<bool> {
-            let all = with_needs(&[work.measured(cell)?]);
-            Ok(all.iter().any(|job| job.name.contains("gsm8k") || job.name.contains("alpaca")))
-        };
+    fn nothing_is_run_on_data_that_cannot_be_had_and_what_is_kept_of_them_counts() -> Result<()> {
+        let all = Work::of(Profile::Laptop)?;
+        let work = Work { missing: ["gsm8k", "alpaca", "pyfiglet"].into(), ..all.clone() };
+        let none = Outcomes::default();
         for stage in [Stage::Pilot, Stage::Tuning, Stage::Main] {
-            for cell in work.cells(stage)? {
-                assert!(!needs(&cell)?, "{cell}");
+            assert_eq!(work.cells(stage)?.len(), all.cells(stage)?.len());
+            let jobs = with_needs(&work.absent(&none, stage)?);
+            assert!(jobs.iter().any(|job| job.name.contains(" arithmetic ")));
+            for job in jobs {
+                let lacks = ["gsm8k", "alpaca", "cipher", "figfont"].iter().any(|of| job.name.contains(of));
+                assert!(!lacks, "{}", job.name);
             }
         }
         Ok(())

@@ -189,6 +189,11 @@ impl Job {
         Ok(self)
     }
 
+    /// The same of several sets.
+    pub fn reading_all(self, sets: &[&str]) -> Result<Self> {
+        sets.iter().try_fold(self, |job, set| job.reading(set))
+    }
+
     /// Expected seconds.
     pub fn taking(self, seconds: f64) -> Self {
         Self { seconds, ..self }
@@ -235,20 +240,29 @@ impl Job {
 
     /// What names its result: the hash of verb, code, settings and the content of everything read.
     pub fn id(&self) -> String {
+        self.hash(Verb::code)
+    }
+
+    /// The same without the code: what somebody chose.
+    pub fn settings_id(&self) -> String {
+        self.hash(|_| "")
+    }
+
+    fn hash(&self, code: fn(Verb) -> &'static str) -> String {
         let mut settings: Vec<String> =
-            self.settings.iter().map(|(key, value)| format!("{key} {}", identity(value))).collect();
+            self.settings.iter().map(|(key, value)| format!("{key} {}", identity(value, code))).collect();
         settings.sort();
-        let arguments: Vec<String> = self.arguments.iter().map(identity).collect();
+        let arguments: Vec<String> = self.arguments.iter().map(|value| identity(value, code)).collect();
         let mut reads: Vec<String> = self.reads.iter().map(|(name, hash)| format!("{name} {hash}")).collect();
         reads.sort();
         let parts = [settings, arguments, reads].map(|lines| lines.join("\n"));
         key(&[
             self.verb.name(),
-            self.verb.code(),
+            code(self.verb),
             &parts[0],
             &parts[1],
             &parts[2],
-            &self.then.as_ref().map_or_else(String::new, |job| job.id()),
+            &self.then.as_ref().map_or_else(String::new, |job| job.hash(code)),
         ])
     }
 
@@ -376,13 +390,13 @@ fn text_of(value: &Value, own: &Path, place: &dyn Fn(&Job) -> PathBuf) -> String
 }
 
 /// What of a value decides numbers.
-fn identity(value: &Value) -> String {
+fn identity(value: &Value, code: fn(Verb) -> &'static str) -> String {
     match value {
         Value::Plain(value) => format!("= {value}"),
-        Value::Result(job, file) => format!("job {}/{file}", job.id()),
-        Value::Task(kind, job) => format!("{kind} of job {}", job.id()),
+        Value::Result(job, file) => format!("job {}/{file}", job.hash(code)),
+        Value::Task(kind, job) => format!("{kind} of job {}", job.hash(code)),
         Value::Own(file) => format!("own {file}"),
-        Value::List(list) => list.iter().map(identity).collect::<Vec<_>>().join(", "),
+        Value::List(list) => list.iter().map(|value| identity(value, code)).collect::<Vec<_>>().join(", "),
     }
 }
 

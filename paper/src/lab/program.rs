@@ -14,6 +14,7 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::thread::sleep;
 use std::time::Duration;
+use tokensieve_base::terminal::quoted;
 
 /// Name of the file in a result's folder with everything that the program printed.
 pub(crate) const LOG: &str = "log.txt";
@@ -112,8 +113,8 @@ pub(super) fn check(program: &Path) -> Result<()> {
     )
 }
 
-/// Runs the program to its end, its output going into the folder's log; `print` gets its newest line now and then. The
-/// folder's lock is the subprocess's too.
+/// Runs the program to its end, its output going to the end of the folder's log, which may hold that of a program before it or
+/// of an interrupted run; `print` gets its newest line now and then. The folder's lock is the subprocess's too.
 pub(crate) fn run(
     program: &Path,
     arguments: &[String],
@@ -123,7 +124,9 @@ pub(crate) fn run(
     print: &dyn Fn(&str),
 ) -> Result<()> {
     let log = folder.join(LOG);
-    let file = File::create(&log).with_context(|| format!("writing {}", log.display()))?;
+    let opened = File::options().append(true).create(true).open(&log);
+    let file = opened.with_context(|| format!("writing {}", log.display()))?;
+    let begin = usize::try_from(file.metadata()?.len())?;
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
     if let Some(threads) = threads {
@@ -140,7 +143,7 @@ pub(crate) fn run(
         }
         sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(500));
-        if let Some(line) = last_lines(&log, 1).pop() {
+        if let Some(line) = last_lines(&log, begin, 1).pop() {
             print(&line);
         }
     };
@@ -150,7 +153,7 @@ pub(crate) fn run(
     bail!(
         "`tokensieve {}` failed ({status}). Its last lines:\n    {}\nAll of them: {}\nTo repeat it:\n    {}",
         arguments.first().map_or("", String::as_str),
-        last_lines(&log, LAST_LINES).join("\n    "),
+        last_lines(&log, begin, LAST_LINES).join("\n    "),
         log.display(),
         typed(program, arguments)
     )
@@ -185,22 +188,14 @@ impl Drop for Child {
 
 /// The command as a person types it.
 pub(crate) fn typed(program: &Path, arguments: &[String]) -> String {
-    let quoted = |word: &str| {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+".contains(c);
-        if word.chars().all(plain) && !word.is_empty() {
-            word.to_owned()
-        } else {
-            format!("'{}'", word.replace('\'', r"'\''"))
-        }
-    };
     let words = std::iter::once(program.display().to_string()).chain(arguments.iter().cloned());
-    words.map(|word| quoted(&word)).collect::<Vec<_>>().join(" ")
+    words.map(|word| quoted(&word).into_owned()).collect::<Vec<_>>().join(" ")
 }
 
-/// The last lines of a text file that say something; a line that overwrote itself counts as its last state.
-fn last_lines(path: &Path, count: usize) -> Vec<String> {
+/// The last lines of a text file from a byte on that say something; a line that overwrote itself counts as its last state.
+fn last_lines(path: &Path, begin: usize, count: usize) -> Vec<String> {
     let bytes = fs::read(path).unwrap_or_default();
-    let text = String::from_utf8_lossy(&bytes);
+    let text = String::from_utf8_lossy(bytes.get(begin..).unwrap_or_default());
     let lines: Vec<&str> =
         text.lines().filter_map(|line| line.rsplit('\r').find(|part| !part.trim().is_empty())).collect();
     lines[lines.len().saturating_sub(count)..].iter().map(|line| line.trim_end().to_owned()).collect()
@@ -212,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_command_can_be_copied_into_a_shell() {
-        let words = ["show", "it's", "a b", "--set=train.lr=2e-4", ""].map(String::from);
-        assert_eq!(typed(Path::new("/bin/t"), &words), r"/bin/t show 'it'\''s' 'a b' --set=train.lr=2e-4 ''");
+        let words = ["show", "a b", "--set=train.lr=2e-4"].map(String::from);
+        assert_eq!(typed(Path::new("/my bin/t"), &words), "'/my bin/t' show 'a b' --set=train.lr=2e-4");
     }
 }

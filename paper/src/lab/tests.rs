@@ -116,6 +116,25 @@ fn a_failure_names_the_command_and_the_last_words_and_leaves_no_result() -> Resu
     fs::remove_file(sandbox.0.join("fail"))?;
     let (folder, _) = lab.make(&job, &silent)?;
     assert_eq!(fs::read_to_string(folder.join("steps"))?, "one\none\n");
+    let log = fs::read_to_string(folder.join("log.txt"))?;
+    assert_eq!(log, "train starts\nerror: the loss is no number\ntrain starts\n");
+    Ok(())
+}
+
+#[test]
+fn the_log_has_what_every_program_of_a_job_printed_and_an_error_its_own_lines() -> Result<()> {
+    let sandbox = Sandbox::new("log")?;
+    let evaluation = Job::new(Verb::Evaluate, "e").set("adapter", Value::Own("adapter".into()));
+    let job = Job::new(Verb::Train, "t").set("train.seed", 0).then(evaluation);
+    sandbox
+        .install(&SCRIPT.replace("echo partial", "[ ! -e \"$home/broken\" ] || exit 3\n    echo partial"))?;
+    sandbox.touch("broken")?;
+    let error = format!("{:#}", sandbox.lab().make(&job, &silent).unwrap_err());
+    assert!(error.contains("evaluate starts") && !error.contains("train starts"), "{error}");
+    fs::remove_file(sandbox.0.join("broken"))?;
+    let (folder, _) = sandbox.lab().make(&job, &silent)?;
+    let log = fs::read_to_string(folder.join("log.txt"))?;
+    assert_eq!(log, "train starts\nevaluate starts\n".repeat(2));
     Ok(())
 }
 

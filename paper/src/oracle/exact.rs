@@ -90,10 +90,11 @@ impl Exact {
 
 impl Work {
     /// The exact numbers of some rows by a model.
-    pub(super) fn exact(name: String, rows: &Arc<Job>, model: Value) -> Arc<Job> {
+    pub(super) fn exact(&self, name: String, rows: &Arc<Job>, model: Value) -> Arc<Job> {
         Job::new(Verb::Evaluate, name)
             .set("suite", Value::List(vec![Value::Task("oracle", rows.clone())]))
             .set("model", model)
+            .set("precision", self.plan.dtype.as_str())
             .set("tokens", Value::Own(FILE.into()))
             .taking(1.0)
             .shared()
@@ -108,7 +109,7 @@ impl Work {
         let Size { checkpoints, .. } = &self.size;
         let of = |(step, from): (&u64, usize)| {
             let name = format!("exact {} from {from} after 0 seed {seed}", cell.data);
-            Ok((*step, Self::exact(name, &rows, self.start(seed, from)?)))
+            Ok((*step, self.exact(name, &rows, self.start(seed, from)?)))
         };
         let measured = checkpoints.iter().zip(1..).map(of).collect::<Result<_>>()?;
         Ok(Shown { rows, measured })

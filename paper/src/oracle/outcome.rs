@@ -10,7 +10,7 @@ use super::work::Work;
 use crate::lab::{Job, Lab, Provenance, Verb};
 use crate::planned::{
     self, Candidates, ClaimTerm, Claimed, Declared, Outcome, PlannedRuns, Rate, Seeds, Stage, Tried,
-    outcomes::Measured,
+    outcomes::{Measured, settings_of},
 };
 use crate::read;
 use anyhow::{Context as _, Result};
@@ -59,7 +59,8 @@ fn of_search(search: &Search, lab: &Lab) -> Result<Option<Outcome<Found>>> {
     let seconds = done.iter().map(|one| one.seconds).sum();
     let last = done.pop().context("a search without jobs")?;
     let found = Found { proxies, ..Found::default() };
-    Ok(Some(Outcome::new(search.name.clone(), Provenance { seconds, ..last }, found)))
+    let settings = settings_of(search.jobs());
+    Ok(Some(Outcome::new(search.name.clone(), settings, Provenance { seconds, ..last }, found)))
 }
 
 impl Outcomes {
@@ -126,7 +127,16 @@ impl PlannedRuns for Work {
             sets.insert(set.to_owned(), Measures::of(&task.groups, RANKED.contains(&set)));
         }
         let found = Found { sets, ..Found::default() };
-        Ok(Some(Outcome::new(cell.to_string(), provenance, found)))
+        Ok(Some(Outcome::new(cell.to_string(), self.settings_of(cell)?, provenance, found)))
+    }
+
+    /// Those of the runs, and of what proxies find.
+    fn settings(&self, stage: Stage) -> Result<Vec<(String, String)>> {
+        let of_cell = |cell: &Cell| Ok((cell.to_string(), self.settings_of(cell)?));
+        let mut all: Vec<_> = self.cells(stage)?.iter().map(of_cell).collect::<Result<_>>()?;
+        let searches = self.searches(stage)?;
+        all.extend(searches.iter().map(|search| (search.name.clone(), settings_of(search.jobs()))));
+        Ok(all)
     }
 
     /// The runs, and what proxies find.
@@ -195,8 +205,15 @@ mod tests {
         let sets = BTreeMap::from([("test".to_owned(), Measures::of(&groups(), true))]);
         let found = Found { sets, ..Found::default() };
         let mut outcomes = Outcomes::default();
-        let (run, processor) = (cell.to_string(), None);
-        outcomes.add(Outcome { run, seconds: 1.5, commit: "c".into(), date: "d".into(), processor, found });
+        outcomes.add(Outcome {
+            run: cell.to_string(),
+            settings: String::new(),
+            seconds: 1.5,
+            commit: "c".into(),
+            date: "d".into(),
+            processor: None,
+            found,
+        });
         let found = outcomes.get(&cell.to_string()).unwrap();
         assert_eq!(found.value("test", "all", Quantity::Kl), Some(0.25));
         assert_eq!(found.value("deep", "all", Quantity::Kl), None);

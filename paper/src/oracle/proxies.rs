@@ -94,14 +94,15 @@ impl Work {
             let adapter = self.adapter(cell, model.clone(), &name, member)?;
             Ok(Value::Result(adapter, "adapter".into()))
         });
-        let ensemble = Self::uncertainty(format!("ensemble of {name}"), &rows, model.clone())
+        let ensemble = self
+            .uncertainty(format!("ensemble of {name}"), &rows, model.clone())
             .set("adapters", Value::List(adapters.collect::<Result<_>>()?));
         estimates.push(("ensemble".to_owned(), ensemble.shared()));
         let clean = Value::Result(self.clean(cell)?, MODEL.into());
         Ok(Search {
             seed: *seed,
-            exact: Self::exact(format!("exact numbers of {name}"), &rows, model),
-            reference: Self::exact(format!("reference of {name}"), &rows, clean),
+            exact: self.exact(format!("exact numbers of {name}"), &rows, model),
+            reference: self.exact(format!("reference of {name}"), &rows, clean),
             estimates,
             name,
         })

@@ -246,7 +246,7 @@ impl Work {
     /// Uncertainty of some rows by dropout in a place.
     pub(super) fn dropout(&self, name: String, data: &Arc<Job>, rows: u64, model: Value, place: &str) -> Job {
         let passes = self.size.passes;
-        Self::uncertainty(name, data, model)
+        self.uncertainty(name, data, model)
             .set("passes", passes as i64)
             .set("rate", RATE)
             .set("places", place)
@@ -254,11 +254,12 @@ impl Work {
     }
 
     /// Uncertainty of some rows, from what the job says further.
-    pub(super) fn uncertainty(name: String, data: &Arc<Job>, model: Value) -> Job {
+    pub(super) fn uncertainty(&self, name: String, data: &Arc<Job>, model: Value) -> Job {
         Job::new(Verb::Uncertainty, name)
             .argument(Value::output(data))
             .set("model", model)
             .set("format", "text")
+            .set("precision", self.plan.dtype.as_str())
     }
 
     /// Whether a figure follows the run's way.
@@ -296,6 +297,7 @@ impl Work {
         let sets = self.sets(cell)?.into_iter().map(|(_, documents)| Value::Task("oracle", documents));
         Ok(Job::new(Verb::Evaluate, format!("evaluate {cell}"))
             .set("suite", Value::List(sets.collect()))
+            .set("precision", self.plan.dtype.as_str())
             .taking(4.0 * self.size.evaluation_rows as f64 * TOKENS / (3.0 * SPEED)))
     }
 

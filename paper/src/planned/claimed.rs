@@ -42,7 +42,7 @@ pub trait Claimed: PlannedRuns {
     /// What the candidates of each arm's learning rate came to.
     fn tried(&self, outcomes: &Outcomes<Self::Found>) -> Result<Vec<Candidates>>;
 
-    /// Whether there are data for a run.
+    /// Whether there are rows for a run.
     fn can_run(&self, _: &Self::Cell) -> bool {
         true
     }
@@ -81,7 +81,7 @@ pub trait Claimed: PlannedRuns {
 
     /// What tuning found, of the runs that are kept.
     fn candidates(&self) -> Result<Vec<Candidates>> {
-        self.tried(&Self::recorded()?)
+        self.tried(&self.known()?)
     }
 
     /// What the primary claims' tests will find, by the pilot's runs in a lab.

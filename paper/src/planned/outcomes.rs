@@ -1,6 +1,7 @@
 //! What came of each run, by the run's name: a compressed file of the repository with one line per run.
 
-use crate::lab::Provenance;
+use crate::cache::key;
+use crate::lab::{Job, Provenance};
 use crate::provenance::KeptOrigin;
 use anyhow::{Context as _, Result, ensure};
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
@@ -8,8 +9,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::io::{Read as _, Write as _};
+use std::fs::File;
+use std::io::{BufReader, Read, Write as _};
 use std::path::Path;
+use std::sync::Arc;
+use tokensieve_base::files::read_line;
 
 /// What a study measures of a run.
 pub trait Measured: Clone + Serialize + DeserializeOwned + Send + 'static {
@@ -29,6 +33,9 @@ pub trait Measured: Clone + Serialize + DeserializeOwned + Send + 'static {
 pub struct Outcome<F> {
     /// The run's name, which ends in its seed.
     pub run: String,
+    /// The hash of the settings that it was done with ([`settings_of`]); empty where nobody kept it.
+    #[serde(default)]
+    pub settings: String,
     /// Seconds of its training and evaluation.
     pub seconds: f64,
     /// Commit of the program.
@@ -45,10 +52,16 @@ pub struct Outcome<F> {
 
 impl<F> Outcome<F> {
     /// Of a run that is done.
-    pub fn new(run: String, provenance: Provenance, found: F) -> Self {
+    pub fn new(run: String, settings: String, provenance: Provenance, found: F) -> Self {
         let Provenance { seconds, commit, date, host, .. } = provenance;
-        Self { run, seconds: rounded(seconds, 4), commit, date, processor: Some(host.cpu), found }
+        Self { run, settings, seconds: rounded(seconds, 4), commit, date, processor: Some(host.cpu), found }
     }
+}
+
+/// The hash of a run's settings: those of its jobs and of all that they need, whatever code does them.
+pub fn settings_of<'a>(jobs: impl IntoIterator<Item = &'a Arc<Job>>) -> String {
+    let ids: Vec<String> = jobs.into_iter().map(|job| job.settings_id()).collect();
+    key(&[&ids.join("\n")])[..16].to_owned()
 }
 
 /// The runs of a study that are done, by name.
@@ -65,16 +78,20 @@ impl<F: Measured> Outcomes<F> {
     /// Those of a file.
     pub fn read(path: &Path) -> Result<Self> {
         let context = || format!("reading {}", path.display());
-        Self::parse(&std::fs::read(path).with_context(context)?).with_context(context)
+        Self::parse(File::open(path).with_context(context)?).with_context(context)
     }
 
     /// Those of a file's content.
-    pub fn parse(compressed: &[u8]) -> Result<Self> {
-        let mut text = String::new();
-        GzDecoder::new(compressed).read_to_string(&mut text).context("decompressing")?;
+    pub fn parse(compressed: impl Read) -> Result<Self> {
+        let (mut input, mut line) = (BufReader::new(GzDecoder::new(compressed)), Vec::new());
         let mut all = BTreeMap::new();
-        for (line, number) in text.lines().zip(1..) {
-            let outcome: Outcome<F> = serde_json::from_str(line).with_context(|| format!("line {number}"))?;
+        for number in 1.. {
+            read_line(&mut input, &mut line).with_context(|| format!("decompressing line {number}"))?;
+            if line.is_empty() {
+                break;
+            }
+            let outcome: Outcome<F> =
+                serde_json::from_slice(&line).with_context(|| format!("line {number}"))?;
             let run = outcome.run.clone();
             ensure!(all.insert(run.clone(), outcome).is_none(), "line {number}: {run} a second time");
         }
@@ -153,6 +170,31 @@ impl<F> Outcomes<F> {
         }
     }
 
+    /// The settings that a run was done with.
+    pub fn settings(&self, run: &str) -> Option<&str> {
+        self.0.get(run).map(|outcome| outcome.settings.as_str())
+    }
+
+    /// Says that a run was done with these settings.
+    pub fn restate(&mut self, run: &str, settings: String) {
+        if let Some(outcome) = self.0.get_mut(run) {
+            outcome.settings = settings;
+        }
+    }
+
+    /// Takes runs away.
+    #[must_use]
+    pub fn take<'a>(&mut self, runs: impl IntoIterator<Item = &'a String>) -> Self {
+        Self(runs.into_iter().filter_map(|run| self.0.remove_entry(run)).collect())
+    }
+
+    /// Adds those of runs that are not among them.
+    pub fn fill(&mut self, others: Self) {
+        for (run, outcome) in others.0 {
+            self.0.entry(run).or_insert(outcome);
+        }
+    }
+
     /// Seconds that a run took.
     pub fn seconds(&self, run: &str) -> Option<f64> {
         self.0.get(run).map(|outcome| outcome.seconds)
@@ -187,6 +229,7 @@ mod tests {
         let path = folder.join("runs.jsonl.gz");
         let one = |seed: u64| Outcome {
             run: format!("train seed {seed}"),
+            settings: "s".into(),
             seconds: 1.5,
             commit: "c".into(),
             date: "d".into(),

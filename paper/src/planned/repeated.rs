@@ -93,7 +93,8 @@ mod tests {
         let other = kept.get(&names[1]).context("it is kept")?.clone();
         let (run, commit, date) = (names[0].clone(), String::new(), String::new());
         let mut kept = Outcomes::default();
-        kept.add(Outcome { run, seconds: 1.0, commit, date, processor: None, found: other });
+        let settings = String::new();
+        kept.add(Outcome { run, settings, seconds: 1.0, commit, date, processor: None, found: other });
         let difference = difference(&study, &kept, &chosen[0], &lab)?.context("it differs")?;
         assert!(difference.starts_with("/sets/"), "{difference}");
         let origin = " is kept (commit , , a processor that is not known)";

@@ -1,11 +1,12 @@
 //! A study's runs: which of them are done and kept.
 
-use super::outcomes::Measured;
+use super::outcomes::{Measured, settings_of};
 use super::{Outcome, Outcomes, Stage, size::FULL};
 use crate::Run;
 use crate::lab::{Job, Lab, Verb};
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -52,6 +53,46 @@ pub trait PlannedRuns {
         Ok(Vec::new())
     }
 
+    /// The hash of the settings of a run, by which a kept one is known.
+    fn settings_of(&self, cell: &Self::Cell) -> Result<String> {
+        Ok(settings_of(&self.jobs_of(cell)?))
+    }
+
+    /// The same of all runs of a stage, by their names.
+    fn settings(&self, stage: Stage) -> Result<Vec<(String, String)>> {
+        self.cells(stage)?.iter().map(|cell| Ok((cell.to_string(), self.settings_of(cell)?))).collect()
+    }
+
+    /// The runs among some outcomes that were done with other settings than the plan has now, with their stage.
+    fn outdated(&self, outcomes: &Outcomes<Self::Found>) -> Result<BTreeMap<String, Stage>> {
+        let mut outdated = BTreeMap::new();
+        if outcomes.is_empty() {
+            return Ok(outdated);
+        }
+        for stage in [Stage::Tuning, Stage::Main] {
+            let planned = self.settings(stage)?.into_iter();
+            let others = planned.filter(|(run, now)| outcomes.settings(run).is_some_and(|then| then != now));
+            outdated.extend(others.map(|(run, _)| (run, stage)));
+        }
+        Ok(outdated)
+    }
+
+    /// The outcomes of a file, which is rejected if it has one of other settings than the plan's.
+    fn checked(&self, outcomes: Outcomes<Self::Found>, file: &str) -> Result<Outcomes<Self::Found>> {
+        let outdated = self.outdated(&outcomes)?;
+        let Some((run, stage)) = outdated.first_key_value() else { return Ok(outcomes) };
+        let plan = Self::KEPT.trim_start_matches("paper/recorded/").trim_end_matches(".jsonl.gz");
+        bail!(
+            "{file}: {} runs were done with other settings than the plan has now, first `{run}` ({}). Do them anew:\n    \
+             ./just lab run --plan {plan} --profile study{}\n    ./just lab collect --plan {plan}\nor, if what was changed \
+             in paper/plans/{plan}.toml or in paper/src since then moves no number, say so:\n    \
+             ./just lab collect --plan {plan} --restate",
+            outdated.len(),
+            outcomes.origin(run).unwrap_or_default(),
+            if *stage == Stage::Tuning { " --stage tuning" } else { "" },
+        )
+    }
+
     /// What a lab found in a run, if it is done.
     fn found(&self, cell: &Self::Cell, lab: &Lab) -> Result<Option<Outcome<Self::Found>>>;
 
@@ -86,12 +127,14 @@ pub trait PlannedRuns {
 
     /// What the repository keeps of this size.
     fn known(&self) -> Result<Outcomes<Self::Found>> {
-        if self.is_full() { Self::recorded() } else { Ok(Outcomes::default()) }
+        if self.is_full() { self.checked(Self::recorded()?, Self::KEPT) } else { Ok(Outcomes::default()) }
     }
 
-    /// The jobs of a stage's runs of which nothing is kept.
+    /// The jobs of a stage's runs of which nothing is kept that was done with the plan's settings.
     fn missing(&self, stage: Stage) -> Result<Vec<Arc<Job>>> {
-        self.absent(&self.known()?, stage)
+        let mut kept = if self.is_full() { Self::recorded()? } else { Outcomes::default() };
+        let _ = kept.take(self.outdated(&kept)?.keys());
+        self.absent(&kept, stage)
     }
 
     /// What the repository keeps of this size, as part of a figure's provenance.
@@ -117,13 +160,22 @@ pub trait PlannedRuns {
     }
 
     /// Adds what other files and a lab have of finished runs to a file. Of a run that came out otherwise elsewhere,
-    /// what is kept stays.
-    fn collect(&self, lab: &Lab, file: &Path, from: &[PathBuf]) -> Result<Collected> {
+    /// what is kept stays; so does one of other settings than the plan's until it is done anew, or `restate` says that it has
+    /// the plan's.
+    fn collect(&self, lab: &Lab, file: &Path, from: &[PathBuf], restate: bool) -> Result<Collected> {
         let _held = lab.collecting()?;
         let mut outcomes = if file.exists() { Outcomes::read(file)? } else { Outcomes::default() };
+        if restate {
+            for stage in [Stage::Tuning, Stage::Main] {
+                self.settings(stage)?.into_iter().for_each(|(run, now)| outcomes.restate(&run, now));
+            }
+        }
+        let outdated = self.outdated(&outcomes)?;
+        let outdated = outcomes.take(outdated.keys());
         let (mut added, mut conflicts) = (0, Vec::new());
         for other in from {
-            let merged = outcomes.merge(Outcomes::read(other)?)?;
+            let theirs = self.checked(Outcomes::read(other)?, &other.display().to_string())?;
+            let merged = outcomes.merge(theirs)?;
             added += merged.added;
             if !merged.conflicting.is_empty() {
                 conflicts.push(Conflict { file: other.clone(), runs: merged.conflicting });
@@ -135,6 +187,7 @@ pub trait PlannedRuns {
             Ok(OfStage { stage, added, missing })
         };
         let stages = [stage(Stage::Tuning)?, stage(Stage::Main)?];
+        outcomes.fill(outdated);
         outcomes.write(file)?;
         Ok(Collected { merged: added, conflicts, stages, total: outcomes.len() })
     }
@@ -190,17 +243,17 @@ mod tests {
         let cells = study.cells(Stage::Main)?;
         queue::run(&lab, &study.jobs_of(&cells[0])?, Shard::ALL, 1, &|_| {})?;
         let [file, other] = ["kept.jsonl.gz", "other.jsonl.gz"].map(|name| folder.path().join(name));
-        assert!(study.collect(&lab, &file, &[])?.conflicts.is_empty());
+        assert!(study.collect(&lab, &file, &[], false)?.conflicts.is_empty());
         let kept = Outcomes::<Found>::read(&file)?;
 
         let mut others = Outcomes::default();
         for cell in &cells[..2] {
-            let (run, text) = (cell.to_string(), String::new());
+            let (run, settings, text) = (cell.to_string(), study.settings_of(cell)?, String::new());
             let (commit, date, found) = (text.clone(), text, Found::default());
-            others.add(Outcome { run, seconds: 1.0, commit, date, processor: None, found });
+            others.add(Outcome { run, settings, seconds: 1.0, commit, date, processor: None, found });
         }
         others.write(&other)?;
-        let collected = study.collect(&lab, &file, std::slice::from_ref(&other))?;
+        let collected = study.collect(&lab, &file, std::slice::from_ref(&other), false)?;
         assert_eq!((collected.merged, collected.total), (1, kept.len() + 1));
         let run = cells[0].to_string();
         assert_eq!(collected.conflicts, [Conflict { file: other, runs: vec![run.clone()] }]);
@@ -209,11 +262,68 @@ mod tests {
     }
 
     #[test]
+    fn what_is_kept_was_done_with_the_plans_settings() -> Result<()> {
+        crate::proof::Work::of(Profile::Study)?.known()?;
+        crate::finetune::Work::of(Profile::Study)?.known()?;
+        Work::of(Profile::Study)?.known()?;
+        Ok(())
+    }
+
+    #[test]
+    fn what_was_done_with_other_settings_is_named_and_does_not_count() -> Result<()> {
+        let mut study = crate::finetune::Work::of(Profile::Study)?;
+        let before = study.missing(Stage::Tuning)?.len();
+        // A machine that lacks data has the same plan.
+        let mut lacking = study.clone();
+        lacking.missing.insert("alpaca");
+        assert!(lacking.outdated(&lacking.known()?)?.is_empty());
+        study.plan.training.batch *= 2;
+        let error = study.known().unwrap_err().to_string();
+        for part in [
+            "paper/recorded/study.jsonl.gz: ",
+            " runs were done with other settings than the plan has now, first `finetune ",
+            "` (commit ",
+            "./just lab run --plan study --profile study",
+            "./just lab collect --plan study --restate",
+        ] {
+            assert!(error.contains(part), "{part} is not in: {error}");
+        }
+        assert!(study.missing(Stage::Tuning)?.len() > before);
+        Ok(())
+    }
+
+    #[test]
+    fn a_run_of_other_settings_is_kept_until_it_is_done_anew_or_restated() -> Result<()> {
+        let (mut study, folder) = (Work::of(Profile::Smoke)?, tempfile::tempdir()?);
+        let file = folder.path().join("kept.jsonl.gz");
+        let cell = study.cells(Stage::Main)?.swap_remove(0);
+        let run = cell.to_string();
+        let collected = |study: &Work, is_done, restate| -> Result<String> {
+            let lab = Lab::fixture()?;
+            if is_done {
+                queue::run(&lab, &study.jobs_of(&cell)?, Shard::ALL, 1, &|_| {})?;
+            }
+            study.collect(&lab, &file, &[], restate)?;
+            let kept = Outcomes::<Found>::read(&file)?;
+            Ok(kept.settings(&run).context("it is kept")?.to_owned())
+        };
+        let first = collected(&study, true, false)?;
+        assert_eq!(first, study.settings_of(&cell)?);
+        study.plan.pretraining.rate *= 2.0;
+        assert_eq!(collected(&study, false, false)?, first);
+        assert_eq!(collected(&study, false, true)?, study.settings_of(&cell)?);
+        study.plan.pretraining.rate *= 2.0;
+        assert_eq!(collected(&study, true, false)?, study.settings_of(&cell)?);
+        Ok(())
+    }
+
+    #[test]
     fn one_process_collects_at_a_time() -> Result<()> {
         let (study, lab, folder) = (Work::of(Profile::Smoke)?, Lab::fixture()?, tempfile::tempdir()?);
         let held = lab.collecting()?;
         thread::scope(|scope| {
-            let second = scope.spawn(|| study.collect(&lab, &folder.path().join("kept.jsonl.gz"), &[]));
+            let second =
+                scope.spawn(|| study.collect(&lab, &folder.path().join("kept.jsonl.gz"), &[], false));
             thread::sleep(Duration::from_millis(200));
             assert!(!second.is_finished());
             drop(held);

@@ -120,7 +120,8 @@ impl PlannedRuns for Work {
             diagnose: code::DIAGNOSE.to_owned(),
         };
         let seconds = seconds + first.seconds + last.seconds;
-        Ok(Some(Outcome::new(setting.to_string(), Provenance { seconds, ..last }, found)))
+        let (run, provenance) = (setting.to_string(), Provenance { seconds, ..last });
+        Ok(Some(Outcome::new(run, self.settings_of(setting)?, provenance, found)))
     }
 
     /// Each setting's candidates, then what the program says of it. At full size no other program is asked than the one that

@@ -163,13 +163,16 @@ impl Work {
                 )
                 .set("format", "text")
                 .set("documents", self.plan.oracle.documents)
+                .set("precision", self.oracle.plan.dtype.as_str())
             }
             Setting::Real { seed, data } => {
                 let candidates = self.of_study(*seed, data)?;
                 let of = self.study.plan.data(data)?;
                 let rows = self.study.training_data(first(&candidates)?)?;
                 let held_out = self.study.held_out(of, *seed)?;
-                let job = self.asked(setting, self.study.base(of)?, &rows, &held_out, &candidates);
+                let job = self
+                    .asked(setting, self.study.base(of)?, &rows, &held_out, &candidates)
+                    .set("precision", self.study.plan.dtype.as_str());
                 if of.base.is_none() { job.reading(self.study.model())? } else { job }
             }
         };

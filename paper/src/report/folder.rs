@@ -33,6 +33,7 @@ pub(super) fn replace(folder: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> 
     }
     if let Err(error) = fs::rename(&new, folder) {
         let _ = fs::rename(&old, folder);
+        let _ = fs::remove_dir_all(&new);
         return Err(error).with_context(replacing);
     }
     // What cannot be removed now, the next report removes.

@@ -2,6 +2,7 @@
 //! that would not matter.
 
 use crate::Claim;
+use crate::ledger::range;
 use tokensieve_plot::{escape, number};
 
 const WIDTH: f64 = 150.0;
@@ -24,10 +25,9 @@ pub(super) fn svg(claim: &Claim) -> String {
     let claimed = if claim.above { (x(claim.threshold), WIDTH) } else { (0.0, x(claim.threshold)) };
     let around = matters.map_or_else(String::new, |margin| format!(" ± {margin}"));
     let label = format!(
-        "effect {}, interval {} to {}, threshold {}{around}",
+        "effect {}, interval {}, threshold {}{around}",
         number(estimate.value, 3),
-        number(estimate.low, 3),
-        number(estimate.high, 3),
+        range(estimate),
         number(claim.threshold, 3)
     );
     let band = matters.map_or_else(String::new, |margin| {

@@ -13,7 +13,7 @@ mod viewer;
 pub use serve::serve;
 
 use crate::cache::write_atomically;
-use crate::claim::{OURS, is_without_spread, tally};
+use crate::claim::{OURS, tally};
 use crate::engine;
 use crate::findings::{Finding, QUESTIONS, Question};
 use crate::ledger::{self, Ledger};
@@ -324,7 +324,7 @@ fn meaning(claim: &Claim) -> (&'static str, &str) {
 /// Why a claim is undecided.
 fn undecided(claim: &Claim) -> &'static str {
     match claim.estimate {
-        Some(of) if of.n > 1 && is_without_spread(of) => {
+        Some(of) if of.n > 1 && of.is_without_spread() => {
             "it came out the same each time, which does not tell how far another time would be from it"
         }
         Some(of) if of.above(claim.threshold) || of.below(claim.threshold) => {

@@ -12,6 +12,9 @@ pub const PLACES: [&str; 3] = ["attention,residual", "attention", "embedding"];
 /// The rates of figure 10.
 pub const RATES: [f64; 6] = [0.05, 0.1, 0.2, 0.3, 0.4, 0.5];
 
+/// The type of numbers that models compute with: that of the studies' plans.
+const PRECISION: &str = "bf16";
+
 /// Seconds that a pass over a document is assumed to take, until finished scorings show the real time.
 const PASS: f64 = 0.12;
 
@@ -117,6 +120,7 @@ fn work(name: String, source: Value, model: &str, documents: usize, passes: usiz
         .set("n", documents as i64)
         .set("passes", passes as i64)
         .set("top", 5)
+        .set("precision", PRECISION)
         // Some rows of Alpaca have no response.
         .set("skip-bad", true)
         .taking((documents * (passes + 1)) as f64 * PASS)

@@ -1,6 +1,5 @@
 //! Outputs of a model for the 805 instructions: public ones, or those in a file.
 
-use std::fs;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -56,8 +55,7 @@ pub(super) fn lengths(outputs: &[String]) -> Vec<usize> {
 }
 
 fn records(path: &Path) -> Result<Vec<Record>> {
-    let text = fs::read_to_string(path).map_err(|error| Error::file(path, error))?;
-    if text.trim_start().starts_with('[') { rows::json(path) } else { rows::json_lines(path) }
+    if rows::text(path)?.trim_start().starts_with('[') { rows::json(path) } else { rows::json_lines(path) }
 }
 
 #[cfg(test)]
@@ -67,7 +65,7 @@ mod tests {
     fn read(content: &str, instructions: &[&str]) -> Result<Vec<String>> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("outputs.json");
-        fs::write(&path, content).unwrap();
+        std::fs::write(&path, content).unwrap();
         read_outputs(&path, &instructions.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>())
     }
 

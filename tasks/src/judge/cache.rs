@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -42,23 +42,28 @@ impl Cache {
         }
         let busy = || Error::file(path, "in use by another process; wait for it, or give another file");
         let file = files::claim(path).map_err(|error| io(error.error))?.ok_or_else(busy)?;
-        let text = fs::read(path).map_err(io)?;
-        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-        let mut replies = HashMap::new();
-        for (i, line) in text[..whole].split(|byte| *byte == b'\n').enumerate() {
-            if line.is_empty() {
+        let mut input = BufReader::new(File::open(path).map_err(io)?);
+        let (mut text, mut whole, mut replies) = (Vec::new(), 0, HashMap::new());
+        for number in 1.. {
+            files::read_line(&mut input, &mut text).map_err(|error| Error::line(path, number, error))?;
+            if !text.ends_with(b"\n") {
+                if number == 1 && !text.starts_with(START) && !START.starts_with(&text) {
+                    return Err(Error::line(path, 1, "not a kept answer; give another file, or remove it"));
+                }
+                break;
+            }
+            whole += text.len() as u64;
+            if text == b"\n" {
                 continue;
             }
-            let Line { key, reply } = serde_json::from_slice(line).map_err(|error| {
-                Error::line(path, i + 1, format!("not a kept answer ({error}); delete the line to ask again"))
+            let Line { key, reply } = serde_json::from_slice(&text).map_err(|error| {
+                let what = format!("not a kept answer ({error}); delete the line to ask again");
+                Error::line(path, number, what)
             })?;
             replies.insert(key, reply);
         }
         // Only once all of it has been recognised.
-        if whole == 0 && !text.starts_with(START) && !START.starts_with(&text) {
-            return Err(Error::line(path, 1, "not a kept answer; give another file, or remove it"));
-        }
-        file.set_len(whole as u64).map_err(io)?;
+        file.set_len(whole).map_err(io)?;
         Ok(Self { path: path.to_owned(), inner: Mutex::new(Inner { file, replies }) })
     }
 

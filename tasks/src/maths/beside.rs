@@ -146,6 +146,11 @@ pub(super) fn is_denied(text: &str) -> bool {
     })
 }
 
+/// Whether words deny a number or bound it.
+pub(super) fn is_qualified(text: &str) -> bool {
+    BOUND.is_match(text) || is_denied(text)
+}
+
 /// Whether a bracket is open at the end of a text.
 fn is_inside(before: &str) -> bool {
     let level = |c: char| i32::from("([{".contains(c)) - i32::from(")]}".contains(c));

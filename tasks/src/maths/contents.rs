@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 pub(super) struct Contents {
     /// Names of variables.
     pub(super) variables: BTreeSet<String>,
+    /// Whether a variable stands outside the functions of an angle.
+    pub(super) has_plain_variable: bool,
     /// Whether it rounds to whole numbers, or raises a negative number to a variable power: its variables stand for
     /// whole numbers.
     pub(super) is_whole: bool,
@@ -18,6 +20,7 @@ impl Contents {
     /// What two expressions contain.
     pub(super) fn and(mut self, other: Self) -> Self {
         self.variables.extend(other.variables);
+        self.has_plain_variable |= other.has_plain_variable;
         self.is_whole |= other.is_whole;
         self.has_absolute |= other.has_absolute;
         self

@@ -4,7 +4,7 @@ use num_bigint::BigInt;
 use num_traits::{Pow, Signed};
 
 use super::budget::{Budget, Cost};
-use super::evaluate::evaluate;
+use super::evaluate::{evaluate, is_of_number};
 use super::plain::{Plain, plain};
 use super::points::{ENOUGH, Point};
 use super::shape::{Shape, Sign, is_name, read};
@@ -32,8 +32,14 @@ fn compare(found: &str, key: &str) -> (bool, Cost) {
     (is_equal, comparison.budget.cost())
 }
 
+/// A text without blanks but those between numbers: `7 8` is not `78`.
 fn squeezed(text: &str) -> String {
-    text.split_whitespace().collect()
+    text.split_whitespace().fold(String::new(), |mut squeezed, part| {
+        if squeezed.ends_with(is_of_number) && part.starts_with(is_of_number) {
+            squeezed.push(' ');
+        }
+        squeezed + part
+    })
 }
 
 /// A comparison of two answers. `None` of its methods means that the budget is spent.
@@ -108,10 +114,13 @@ impl Comparison {
                 // `-2 < x < 3` is `(-2, 3)`.
                 bounded.interval().map_or(Some(false), |interval| self.shapes(&interval, group))
             }
-            // `x = 5` is the same answer as `5`, and so is `2 + 3 = 5`.
-            (Shape::Relation { sign: Sign::Equal | Sign::In, left, right }, other)
-            | (other, Shape::Relation { sign: Sign::Equal | Sign::In, left, right }) => {
-                Some((is_name(left) || self.is_value(left, right)?) && self.shapes(right, other)?)
+            // `x = 5` is the same answer as `5`, and so is `2 + 3 = 5`. A key that says `m + n = 7` asks for the equation.
+            (Shape::Relation { sign: Sign::Equal | Sign::In, left, right }, key) => {
+                let is_said = is_name(left) || self.is_value(left, right)? || self.is_quantity(left, right);
+                Some(is_said && self.shapes(right, key)?)
+            }
+            (found, Shape::Relation { sign: Sign::Equal | Sign::In, left, right }) => {
+                Some((is_name(left) || self.is_value(left, right)?) && self.shapes(found, right)?)
             }
             (Shape::Formula(one), Shape::Formula(other)) => self.formulas(one, other),
             (
@@ -131,9 +140,11 @@ impl Comparison {
             (Shape::Group { open: '{', items, .. } | Shape::List(items), Shape::List(others))
             | (Shape::List(items), Shape::Group { open: '{', items: others, .. })
             | (Shape::Union(items), Shape::Union(others)) => self.unordered(items, others),
-            (Shape::Group { open: '{', items, .. }, one @ Shape::Formula(_))
-            | (one @ Shape::Formula(_), Shape::Group { open: '{', items, .. }) => {
-                Some(items.len() == 1 && self.shapes(&items[0], one)?)
+            (Shape::Group { open: '{', items, .. }, key @ Shape::Formula(_)) => {
+                Some(items.len() == 1 && self.shapes(&items[0], key)?)
+            }
+            (found @ Shape::Formula(_), Shape::Group { open: '{', items, .. }) => {
+                Some(items.len() == 1 && self.shapes(found, &items[0])?)
             }
             (Shape::Matrix(rows), Shape::Matrix(others)) => {
                 if rows.len() != others.len() {
@@ -187,6 +198,17 @@ impl Comparison {
         let Shape::Formula(right) = right else { return Some(false) };
         let (_, contents) = evaluate(left, &Point::first(), &self.budget);
         Some(contents.variables.is_empty() && self.formulas(left, right)?)
+    }
+
+    /// Whether an equation says what an expression is worth, and not what its only variable has to be: `m + n = 7` and
+    /// `\tan A = 2`, but not `2x = 10`. With 0 on the right it may be a line or a curve.
+    fn is_quantity(&self, left: &str, right: &Shape) -> bool {
+        let Shape::Formula(right) = right else { return false };
+        let [(_, left), (value, right)] =
+            [left, right].map(|side| evaluate(side, &Point::first(), &self.budget));
+        let is_solvable = left.variables.len() == 1 && left.has_plain_variable;
+        let is_value = right.variables.is_empty() && value.is_some_and(|value| !value.is_zero());
+        !left.variables.is_empty() && !is_solvable && is_value
     }
 
     fn relations(

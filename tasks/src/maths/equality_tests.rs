@@ -515,6 +515,145 @@ fn functions_behind_a_number_are_no_units() {
 }
 
 #[test]
+fn an_expression_has_the_value_that_stands_behind_it() {
+    for found in [
+        "m+n = 7",
+        "100m+n=7",
+        "a^2+b^2=7",
+        "xy=7",
+        "\\tan A = 7",
+        "\\sin\\theta = 7",
+        "\\sin^2 x+\\cos x=7",
+        "[ABC] = 7",
+        "m\\angle A = 7^\\circ",
+        "AB+CD=7",
+        "\\frac{AB}{CD}=7",
+        "f(1)+f(2)=7",
+        "P(A)P(B)=7",
+    ] {
+        assert!(equal(found, "7"), "{found}");
+        // Who asks for an equation does not ask for its right side.
+        assert!(!equal("7", found), "{found}");
+        assert!(!equal(found, "8"), "{found}");
+    }
+    for found in ["2x=7", "x^2=7", "\\frac{x}{2}=7", "\\ln x=7", "\\sin^{-1}x=7", "x+\\sin x=7", "f(1)+1=7"] {
+        assert!(!equal(found, "7"), "{found}");
+    }
+    assert!(!equal("a+b=c", "c"));
+    assert!(!equal("a+b=0", "0"));
+}
+
+#[test]
+fn absolute_values_are_factors() {
+    assert_all(
+        &[
+            ("2|x|", "|2x|"),
+            ("\\sqrt{2}|x|", "|x|\\sqrt2"),
+            ("2|x-1|", "2|1-x|"),
+            ("|a||b|", "|ab|"),
+            ("\\frac{|x|}{2}", "\\frac12|x|"),
+            ("3|x|y", "3y|x|"),
+            ("|x(2|y|+1)|", "(2|y|+1)|x|"),
+            ("|x-|y||", "||y|-x|"),
+            ("\\ln 2|x|", "|x|\\ln 2"),
+        ],
+        true,
+    );
+    assert_all(&[("2|x|", "2x"), ("|a||b|", "ab"), ("|a|b|c|", "|abc|")], false);
+}
+
+#[test]
+fn a_command_in_a_name_ends_at_its_blank() {
+    assert_all(
+        &[
+            (
+                "\\frac{dM}{dt} = \\frac{10^5 L_\\odot M^6}{0.007 c^2 M_\\odot^6}",
+                "\\frac{dM}{dt}=\\frac{10^{5} L_{\\odot}}{0.007 c^{2} M_{\\odot}^{6}} M^{6}",
+            ),
+            ("v_\\theta r", "r v_{\\theta}"),
+            ("x_\\alpha y", "yx_{\\alpha}"),
+            ("2\\pi r_\\max h", "2\\pi h r_{\\max}"),
+            ("\\dot\\theta r", "r\\dot{\\theta}"),
+        ],
+        true,
+    );
+    assert_all(&[("x_\\alpha y", "x_{\\beta}y")], false);
+}
+
+#[test]
+fn words_that_are_equated_are_names() {
+    assert_all(
+        &[
+            ("\\text{MR} = \\text{SRMC}", "MR=SRMC"),
+            ("\\text{SRMC} = MR", "MR=SRMC"),
+            ("\\text{MR = SRMC}", "MR=SRMC"),
+            ("\\mathbf{MR=SRMC}", "MR=SRMC"),
+            ("\\text{marginal cost} = \\text{price}", "\\text{ marginal cost}=\\text{price}"),
+        ],
+        true,
+    );
+    assert_all(
+        &[
+            ("\\text{MR} = \\text{SRMC}", "MR=LRMC"),
+            ("\\text{MR} = \\text{SRMC}", "\\text{price} = \\text{cost}"),
+        ],
+        false,
+    );
+}
+
+#[test]
+fn numbers_with_words_between_them_are_not_joined() {
+    for (found, joined) in [
+        ("7\\text{ out of }8", "78"),
+        ("1\\text{ in }6", "16"),
+        ("3\\text{ to }4", "34"),
+        ("12\\text{ R }3", "123"),
+        ("1\\text{ hour }30\\text{ minutes}", "130"),
+        ("2\\text{ feet }3\\text{ inches}", "23"),
+        ("1\\text{ to }200", "1200"),
+        ("1\\text{ to }.5", "1.5"),
+    ] {
+        assert_all(&[(found, joined)], false);
+        assert_all(&[(found, &found.replace('}', " }"))], true);
+    }
+    assert_all(&[("2 000", "2000"), ("1 234 567", "1234567"), ("2 000, 3 000", "3000, 2000")], true);
+}
+
+#[test]
+fn options_intervals_and_notations() {
+    assert_all(
+        &[
+            ("\\textbf{(C)}\\ 5", "\\text{(C)}"),
+            ("\\text{(C) } 5", "\\text{(C)}"),
+            ("(B) 5", "\\text{(B)}"),
+            ("\\textbf{(C)}\\ 5", "5"),
+            ("t(0,4]", "(0,4]"),
+            ("t(0,4]", "t \\in (0,4]"),
+            ("t(0,4]", "0 < t \\leq 4"),
+            ("{n \\choose 2}", "\\frac{n(n-1)}{2}"),
+            ("\\cot^{-1} 1", "\\frac{\\pi}{4}"),
+            ("\\sec^{-1}2", "\\frac{\\pi}{3}"),
+            ("\\csc^{-1}2", "\\frac{\\pi}{6}"),
+            ("\\sinh^{-1}1", "\\ln(1+\\sqrt2)"),
+            ("\\cosh^{-1}x", "\\operatorname{arccosh}(x)"),
+            ("\\tanh^{-1}\\frac12", "\\ln\\sqrt3"),
+            ("\\log_2^2 8", "9"),
+        ],
+        true,
+    );
+    assert_all(
+        &[
+            ("\\textbf{(C)}\\ 5", "\\text{(D)}"),
+            ("\\text{(C)}+1", "\\text{(C)}"),
+            ("\\text{(C)}, 7", "\\text{(C)}"),
+            ("t(0,4)", "(0,4)"),
+            ("t(0,4]", "(0,5]"),
+        ],
+        false,
+    );
+}
+
+#[test]
 fn only_a_name_may_stand_before_the_answer() {
     assert_all(
         &[
@@ -539,7 +678,6 @@ fn only_a_name_may_stand_before_the_answer() {
             ("2x=10", "10"),
             ("x^2=9", "9"),
             ("\\frac{x}{2}=5", "5"),
-            ("xy=6", "6"),
             ("\\ln x=2", "2"),
             ("x(x+1)=6", "6"),
             ("2+3=6", "6"),
@@ -866,7 +1004,10 @@ proptest! {
         for one in [&text, &odd, &tex] {
             prop_assert!(equal(one, one));
             for other in [&text, &odd, &tex] {
-                prop_assert_eq!(equal(one, other), equal(other, one), "{:?} {:?}", one, other);
+                // An equation as key asks for more than one as answer says.
+                if !format!("{one}{other}").contains(['=', '≈']) {
+                    prop_assert_eq!(equal(one, other), equal(other, one), "{:?} {:?}", one, other);
+                }
             }
         }
     }

@@ -22,6 +22,7 @@ pub(super) fn evaluate(text: &str, point: &Point, budget: &Budget) -> (Option<Va
         contents: Contents::default(),
         uses: 0,
         angles: 0,
+        in_absolute: false,
         depth: 0,
     };
     let affordable = budget.spend(reader.text.len() as u64 / 64);
@@ -40,7 +41,7 @@ fn without_blanks(text: &str) -> Vec<char> {
         }
         let last = out.last().copied().unwrap_or(' ');
         let parts_letters = c.is_alphabetic() && in_command && last.is_ascii_alphabetic();
-        if blank && (parts_letters || (c.is_ascii_digit() && last.is_ascii_digit())) {
+        if blank && (parts_letters || (is_of_number(c) && is_of_number(last))) {
             out.push(' ');
             in_command = false;
         }
@@ -49,6 +50,10 @@ fn without_blanks(text: &str) -> Vec<char> {
         out.push(c);
     }
     out
+}
+
+pub(super) fn is_of_number(c: char) -> bool {
+    c.is_ascii_digit() || c == '.'
 }
 
 /// Maximum nesting, deeper than any real answer, so that no reply can exhaust the stack.
@@ -63,7 +68,9 @@ pub(super) struct Reader<'a> {
     /// How many times a variable was read.
     pub(super) uses: usize,
     /// How many functions of an angle the reader is in, where a degree sign counts.
-    angles: u32,
+    pub(super) angles: u32,
+    /// Whether the reader is in an absolute value, and in no bracket in that.
+    in_absolute: bool,
     depth: u32,
 }
 
@@ -155,6 +162,7 @@ impl Reader<'_> {
             Some('\\') => !["\\cdot", "\\times", "\\div", "\\rceil", "\\rfloor"]
                 .iter()
                 .any(|command| self.at_command(command)),
+            Some('|') => !self.in_absolute,
             Some(c) => c.is_alphanumeric() || "([{.".contains(c),
             None => false,
         }
@@ -211,14 +219,22 @@ impl Reader<'_> {
             _ => return None,
         };
         self.at += 1;
-        let number = self.sum()?;
+        let number = self.inside(false)?;
         self.take(close).then_some(number)
+    }
+
+    /// A sum in brackets, or between the bars of an absolute value.
+    fn inside(&mut self, is_absolute: bool) -> Option<Value> {
+        let around = std::mem::replace(&mut self.in_absolute, is_absolute);
+        let number = self.sum();
+        self.in_absolute = around;
+        number
     }
 
     fn absolute(&mut self) -> Option<Value> {
         self.contents.has_absolute = true;
         self.at += 1;
-        let number = self.sum()?;
+        let number = self.inside(true)?;
         if self.take("|") { number.magnitude() } else { None }
     }
 
@@ -374,8 +390,10 @@ impl Reader<'_> {
             "log" if self.peek() == Some('_') => {
                 self.at += 1;
                 let base = self.argument()?;
+                let exponent = self.exponent_of_function()?;
                 let log = functions::apply("ln", &self.operand()?, self.budget)?;
-                log.over(&functions::apply("ln", &base, self.budget)?, self.budget)
+                let log = log.over(&functions::apply("ln", &base, self.budget)?, self.budget)?;
+                log.power(&exponent, self.budget)
             }
             _ if functions::is_function(&name) => self.apply(&name),
             _ => self.symbol(&name),
@@ -384,7 +402,7 @@ impl Reader<'_> {
 
     fn rounded(&mut self, close: &str, round: fn(&Value) -> Option<Value>) -> Option<Value> {
         self.contents.is_whole = true;
-        let number = self.sum()?;
+        let number = self.inside(false)?;
         if self.take(close) { round(&number) } else { None }
     }
 
@@ -392,21 +410,25 @@ impl Reader<'_> {
     pub(super) fn apply(&mut self, name: &str) -> Option<Value> {
         self.contents.is_whole |= matches!(name, "floor" | "ceil");
         self.contents.has_absolute |= name == "abs";
-        let exponent = if self.take("^") { Some(self.exponent()?) } else { None };
-        self.skip_blank();
-        let is_inverse = exponent == Some(Value::from(-1));
+        let exponent = self.exponent_of_function()?;
+        let is_inverse = exponent == Value::from(-1);
         let is_of_angle = !is_inverse && ["sin", "cos", "tan", "cot", "sec", "csc"].contains(&name);
         self.angles += u32::from(is_of_angle);
         let operand = self.deeper(Self::operand)?;
         self.angles -= u32::from(is_of_angle);
         // A function takes three values for the error.
         self.budget.spend(6)?;
-        let inverse = format!("arc{name}");
-        match exponent {
-            None => functions::apply(name, &operand, self.budget),
-            Some(_) if is_inverse => functions::apply(&inverse, &operand, self.budget),
-            Some(exponent) => functions::apply(name, &operand, self.budget)?.power(&exponent, self.budget),
+        if is_inverse {
+            return functions::apply(&format!("arc{name}"), &operand, self.budget);
         }
+        functions::apply(name, &operand, self.budget)?.power(&exponent, self.budget)
+    }
+
+    /// The power between a function's name and its argument; 1 if there is none.
+    fn exponent_of_function(&mut self) -> Option<Value> {
+        let exponent = if self.take("^") { self.exponent()? } else { Value::from(1) };
+        self.skip_blank();
+        Some(exponent)
     }
 
     /// The argument of a function: a group, or the factors multiplied without a sign up to the next function.
@@ -415,7 +437,10 @@ impl Reader<'_> {
             return self.factor();
         }
         let mut total = self.signed()?;
-        while self.begins_factor() && !matches!(self.peek(), Some('(' | '[' | '{')) && !self.at_function() {
+        while self.begins_factor()
+            && !matches!(self.peek(), Some('(' | '[' | '{' | '|'))
+            && !self.at_function()
+        {
             self.budget.spend(1)?;
             total = total.times(&self.power()?, self.budget)?;
         }

@@ -9,7 +9,13 @@ use super::value::{LARGEST, Rational, Value};
 
 type Function = fn(Complex64) -> Complex64;
 
-const FUNCTIONS: [(&str, Function); 19] = [
+const FUNCTIONS: [(&str, Function); 25] = [
+    ("arcsinh", Complex64::asinh),
+    ("arccosh", Complex64::acosh),
+    ("arctanh", Complex64::atanh),
+    ("arccot", |x| x.inv().atan()),
+    ("arcsec", |x| x.inv().acos()),
+    ("arccsc", |x| x.inv().asin()),
     ("arcsin", Complex64::asin),
     ("arccos", Complex64::acos),
     ("arctan", Complex64::atan),

@@ -1,9 +1,10 @@
-//! Normalisation of spelling: LaTeX without typesetting commands, text and units.
+//! An answer as mathematics without the words and units beside it, or as words.
 
 use regex::Captures;
 
 use super::beside::{Said, is_denied, said, with_signs};
 use super::functions;
+use super::spelling::{TYPEFACE, spelling, without_commands};
 use crate::pattern::pattern;
 
 /// An answer in normalised spelling.
@@ -40,119 +41,20 @@ impl Plain {
     }
 }
 
-/// Spellings and their replacements. A longer spelling precedes those that it begins with.
-const SPELLINGS: [(&str, &str); 52] = [
-    ("\\displaystyle", ""),
-    ("\\left", ""),
-    ("\\right", ""),
-    ("\\Bigl", ""),
-    ("\\Bigr", ""),
-    ("\\bigl", ""),
-    ("\\bigr", ""),
-    ("\\Big", ""),
-    ("\\big", ""),
-    ("\\limits", ""),
-    ("\\quad", " "),
-    ("\\qquad", " "),
-    ("\\dfrac", "\\frac"),
-    ("\\tfrac", "\\frac"),
-    ("\\cfrac", "\\frac"),
-    ("\\dbinom", "\\binom"),
-    ("\\tbinom", "\\binom"),
-    ("\\leqslant", "\\le"),
-    ("\\geqslant", "\\ge"),
-    ("\\leq", "\\le"),
-    ("\\geq", "\\ge"),
-    ("\\neq", "\\ne"),
-    ("\\lt", "<"),
-    ("\\gt", ">"),
-    ("\\lbrace", "\\{"),
-    ("\\rbrace", "\\}"),
-    ("\\lvert", "|"),
-    ("\\rvert", "|"),
-    ("\\vert", "|"),
-    ("\\mid", "|"),
-    ("\\cdotp", "\\cdot"),
-    ("\\degree", "°"),
-    ("\\circ", "°"),
-    ("\\ast", "*"),
-    ("\\varnothing", "\\emptyset"),
-    ("\\approx", "="),
-    ("\\simeq", "="),
-    ("\\lbrack", "["),
-    ("\\rbrack", "]"),
-    ("\\arctg", "\\arctan"),
-    ("\\tg", "\\tan"),
-    ("\\ctg", "\\cot"),
-    ("\\implies", ""),
-    ("\\Rightarrow", ""),
-    ("\\boldsymbol", ""),
-    ("\\bm", ""),
-    ("\\pmb", ""),
-    ("\\mathstrut", ""),
-    ("\\infin", "\\infty"),
-    ("\\textdollar", ""),
-    ("\\pounds", ""),
-    ("\\euro", ""),
-];
-
-const CHARACTERS: [(&str, &str); 35] = [
-    ("\\$", ""),
-    ("$", ""),
-    ("\\(", ""),
-    ("\\)", ""),
-    // The end of a row, `\\`, is `ROW` by now: that of `\\[2pt]` is no bracket.
-    ("\\[", ""),
-    ("\\]", ""),
-    ("\\%", ""),
-    ("%", ""),
-    ("\\!", ""),
-    ("\\,", " "),
-    ("\\;", " "),
-    ("\\:", " "),
-    ("\\ ", " "),
-    ("~", " "),
-    ("−", "-"),
-    ("–", "-"),
-    ("×", "\\times "),
-    ("·", "\\cdot "),
-    ("≤", "\\le "),
-    ("≥", "\\ge "),
-    ("∞", "\\infty "),
-    ("∪", "\\cup "),
-    ("π", "\\pi "),
-    ("±", "\\pm "),
-    ("^{°}", "°"),
-    ("^°", "°"),
-    ("€", ""),
-    ("£", ""),
-    ("¥", ""),
-    ("½", "\\frac{1}{2}"),
-    ("¼", "\\frac{1}{4}"),
-    ("¾", "\\frac{3}{4}"),
-    ("⅓", "\\frac{1}{3}"),
-    ("⅔", "\\frac{2}{3}"),
-    ("Ω", "\\Omega "),
-];
-
-/// Replaces `\\`, which ends a row of a matrix and begins no command.
-pub(super) const ROW: &str = "\u{1}";
-
-pattern!(COMMAND, r"\\[a-zA-Z]+");
-// A single letter in another typeface is a variable; an upright one is a unit, unless it is a constant.
-pattern!(FACE, r"\\(?:(?:mathbf|mathit|mathsf|bf|it)\s*\{\s*([a-zA-Z])\s*\}|mathrm\s*\{\s*([eid])\s*\})");
-pattern!(NAMED, r"\\operatorname\s*\{([a-z]+)\}");
-/// Text, or mathematics in another typeface, and what is in it.
-const TYPEFACE: &str = r"\\(?:text(?:bf|rm|it|sf|tt|up|normal)?|emph|[mh]box|math(?:rm|bf|it|sf|tt)|rm|operatorname)\s*\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}";
+pattern!(NAMES, {
+    let name = format!(r"\s*(?:{TYPEFACE}|([a-zA-Z]+))\s*");
+    format!("^{name}={name}$")
+});
+// `\textbf{(C)}\ 5`: an option and its value.
+pattern!(CHOICE, {
+    let value = r"-?(?:\d|\\(?:frac|sqrt|pi)\b)";
+    format!(
+        r"^\s*(?:\\(?:text|math)(?:bf|rm)?\s*\{{\s*\(([A-E])\)(?:\s*\}}\s+|\s+\}})|\(([A-E])\)\s+){value}"
+    )
+});
 // With the power of a unit behind it.
 pattern!(WORDS, format!(r"{TYPEFACE}(?:\^(?:\{{-?\d\}}|-?\d))?"));
-// With what makes an argument of it.
-pattern!(IN_TYPEFACE, format!("([a-zA-Z^_])?{TYPEFACE}"));
 pattern!(ONLY_TYPEFACE, format!(r"^\s*{TYPEFACE}[\s.]*$"));
-pattern!(
-    NUMERIC,
-    r"^[+-]?\s*(?:\.?\d|\\(?:frac|sqrt|pi))(?:[\d.,:+*/^{}\s-]|\\(?:frac|sqrt|pi|cdot|times))*$"
-);
 pattern!(NEGATIVE, r"(?i)\b(?:negative|minus)\s+(\.?\d|\\frac)");
 // More than a variable or two, and no argument: `\begin{pmatrix}`.
 pattern!(WORD, r"(?:^|[^a-zA-Z\\{])[a-zA-Z]{3,}");
@@ -161,16 +63,6 @@ pattern!(UNITS_OVER_UNITS, r"\\frac\s*\{[\s/]*\}\s*\{[\s/]*\}");
 // Thousands of one number. A blank behind the comma makes a list, unless what follows is no way to write a number.
 pattern!(GROUPED, r"^-?\d{1,3}(?:,\d{3})+(?:\.\d+)?$");
 pattern!(GROUPED_WIDELY, r"^-?\d{1,3}(?:,\s?\d{3})*,\s?0\d\d(?:,\s?\d{3})*(?:\.\d+)?$");
-pattern!(THOUSANDS, r"\d(?:\{,\}\d{3})+\b");
-// `\frac{20,000}{\pi}`: an argument that is a number. `\{100,200\}` is a set.
-pattern!(ARGUMENT, r"(?:^|[^\\_])\{-?\d{1,3}(?:,\d{3})+\}");
-pattern!(
-    REPEATING,
-    r"(\d*\.\d*)(?:\\dot\s*\{?(\d)\}?(\d*)\\dot\s*\{?(\d)\}?|\\(?:bar|dot|overline)\s*(?:\{\s*(\d+)\s*\}|(\d)))"
-);
-pattern!(IN_BRACKETS, r"(\d\.)\((\d+)\)");
-pattern!(SUBSCRIPT, format!(r"_\s*(?:{TYPEFACE}|\{{\s*{TYPEFACE}\s*\}})"));
-pattern!(ROW_GAP, format!(r"{ROW}\s*\[\s*-?[\d.]+\s*(?:pt|mm|cm|em|ex|in|mu)\s*\]"));
 pattern!(APPROXIMATELY, r"\\approx\b|\\simeq\b|≈");
 // Behind it words only.
 pattern!(
@@ -184,7 +76,6 @@ const SCALES: [(&str, &str); 5] = [
     ("trillion", "1000000000000"),
     ("dozen", "12"),
 ];
-pattern!(SET_OFF, r"\d\\,\d{3}(?:\\,\d{3})*");
 // A number and a unit without a command around it.
 pattern!(
     UNIT,
@@ -210,9 +101,6 @@ pattern!(STROKE, r"^\s*[a-zA-Z]+\s?/\s?[a-zA-Z]+[\s.]*$");
 pattern!(MIXED, r"^(-?\d+)\s+(\d+/\d+)$");
 pattern!(PERCENT, r"%[\s$.}]*$");
 pattern!(NUMBER, r"^-?\d*\.?\d+$");
-pattern!(ROOT, r"√\s*(\d+(?:\.\d+)?|[a-zA-Z])");
-pattern!(RAISED, r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+");
-pattern!(ANGLE, r"\\(?:sin|cos|tan|cot|sec|csc)");
 
 /// Normalises an answer.
 pub(super) fn plain(text: &str) -> Plain {
@@ -226,8 +114,13 @@ pub(super) fn plain(text: &str) -> Plain {
     while let Some(found) = ONLY_TYPEFACE.captures(inside).and_then(|found| found.get(1)) {
         inside = found.as_str();
     }
+    if let Some(names) = equated_names(inside) {
+        return Plain { maths: names, other: None, words: String::new(), is_scaled: false };
+    }
     if inside.len() == text.len() {
-        return without_words(&text, is_percentage);
+        let formula = without_words(&text, is_percentage);
+        let option = CHOICE.captures(&text).and_then(|found| found.get(1).or(found.get(2)));
+        return Plain { words: option.map_or(formula.words, |option| letters(option.as_str())), ..formula };
     }
     // `\text{3 cm}` is a number and `\mathbf{a+b}` a formula; other texts are words.
     let has_digit = inside.contains(|c: char| c.is_ascii_digit());
@@ -251,12 +144,22 @@ pub(super) fn plain(text: &str) -> Plain {
     Plain { words, ..formula }
 }
 
+/// An equation between names: the words of `\text{MR} = \text{SRMC}` are not beside a formula, they are its sides.
+fn equated_names(text: &str) -> Option<String> {
+    let found = NAMES.captures(text)?;
+    let side = |of: [usize; 2]| of.iter().find_map(|group| found.get(*group)).map(|name| name.as_str());
+    let [left, right] = [side([1, 2])?, side([3, 4])?];
+    let is_name = |name: &str| name.chars().all(|c| c.is_ascii_alphabetic() || c.is_whitespace());
+    let squeezed = |name: &str| name.split_whitespace().collect::<String>();
+    (is_name(left) && is_name(right)).then(|| format!("{} = {}", squeezed(left), squeezed(right)))
+}
+
 /// A number and its approximation, `\sqrt{2} \approx 1.41`. In `x \approx 1.41` nothing else is said of `x`.
 fn approximated(text: &str) -> Option<(&str, &str)> {
     let mut signs = APPROXIMATELY.find_iter(text);
     let (Some(at), None) = (signs.next(), signs.next()) else { return None };
     let (exact, rounded) = (&text[..at.start()], &text[at.end()..]);
-    let number = COMMAND.replace_all(exact.rsplit('=').next()?, "");
+    let number = without_commands(exact.rsplit('=').next()?);
     let is_number = number.contains(|c: char| c.is_ascii_digit())
         && !number.contains(|c: char| c.is_alphabetic() && c != 'e' && c != 'i');
     // Nothing else is said behind it: `x = \sqrt{2} \approx 1.41, y = 3`.
@@ -319,51 +222,6 @@ fn without_words(text: &str, is_percentage: bool) -> Plain {
     }
     let only_words = maths.chars().all(|c| c.is_whitespace() || "()".contains(c));
     Plain::of_words(if only_words { &spoken } else { "" })
-}
-
-/// One spelling for what has several.
-fn spelling(text: &str) -> String {
-    // Thousands set off with `,\!`, which a list never has.
-    let text = text.trim().replace("\\\\", ROW).replace(",\\! ", "").replace(",\\!", "");
-    let text = ROW_GAP.replace_all(&text, ROW);
-    let text =
-        THOUSANDS.replace_all(&text, |found: &Captures| found[0].replace("{,}", "")).replace("{,}", ",");
-    let text = ARGUMENT.replace_all(&text, |found: &Captures| found[0].replace(',', ""));
-    let text = REPEATING.replace_all(&text, "$1\\overline{$2$3$4$5$6}");
-    let text = IN_BRACKETS.replace_all(&text, "$1\\overline{$2}");
-    let text = SUBSCRIPT.replace_all(&text, |found: &Captures| {
-        let name = found.get(1).or(found.get(2)).map_or("", |name| name.as_str());
-        format!("_{{{}}}", name.split_whitespace().collect::<String>())
-    });
-    let text = SET_OFF.replace_all(&text, |found: &Captures| found[0].replace("\\,", ""));
-    let text = COMMAND.replace_all(&text, |found: &Captures| {
-        let stands_for = SPELLINGS.iter().find(|(spelling, _)| *spelling == &found[0]);
-        stands_for.map_or(found[0].to_owned(), |(_, stands_for)| (*stands_for).to_owned())
-    });
-    let text = ROOT.replace_all(&text, "\\sqrt{$1}").replace('√', "sqrt");
-    let text = RAISED.replace_all(&text, |found: &Captures| {
-        let digits = found[0].chars().map(|c| "⁰¹²³⁴⁵⁶⁷⁸⁹".chars().position(|raised| raised == c));
-        let digit = |value: Option<usize>| value.map_or("-".to_owned(), |value| value.to_string());
-        format!("^{{{}}}", digits.map(digit).collect::<String>())
-    });
-    let mut text = CHARACTERS.iter().fold(text.into_owned(), |text, (from, to)| text.replace(from, to));
-    // A degree counts under a sine; elsewhere it is a unit.
-    if !ANGLE.is_match(&text) {
-        text = text.replace('°', "");
-    }
-    let text = FACE.replace_all(&text, "$1$2");
-    let text = IN_TYPEFACE.replace_all(&text, |found: &Captures| {
-        let content = found[2].trim();
-        let is_number =
-            NUMERIC.is_match(content) && content.ends_with(|c: char| c.is_ascii_digit() || "}i".contains(c));
-        match found.get(1) {
-            _ if !is_number => found[0].to_owned(),
-            Some(before) => format!("{}{{{content}}}", before.as_str()),
-            // With its blanks: `2\text{ 1/2}`.
-            None => found[2].to_owned(),
-        }
-    });
-    NAMED.replace_all(&text, "\\$1 ").into_owned()
 }
 
 /// What the text means in the first place, and what else.

@@ -1,7 +1,7 @@
 //! The structure of an answer: lists, sets, intervals, matrices, equations, and the formulas in them.
 
 use super::budget::Budget;
-use super::plain::ROW;
+use super::spelling::ROW;
 use crate::pattern::pattern;
 
 /// The parsed form of an answer.
@@ -108,11 +108,22 @@ pub(super) fn read(text: &str, depth: u32, budget: &Budget) -> Option<Shape> {
             return Some(Shape::Group { open, close, items });
         }
     }
+    if let Some(interval) = named_interval(text) {
+        return read(interval, depth + 1, budget);
+    }
     if has_double_sign(text) {
         let [upper, lower] = both_signs(text).map(|text| read(&text, depth + 1, budget));
         return Some(Shape::List(vec![upper?, lower?]));
     }
     formula()
+}
+
+/// The interval of a variable, `t(0,4]`. Only different brackets tell it from a function's value.
+fn named_interval(text: &str) -> Option<&str> {
+    let interval = text.strip_prefix(|c: char| c.is_ascii_alphabetic())?.trim_start();
+    let (open, inner, close) = bracketed(interval)?;
+    let is_interval = matches!((open, close), ('(', ']') | ('[', ')')) && split(inner, ",").len() == 2;
+    is_interval.then_some(interval)
 }
 
 fn has_double_sign(text: &str) -> bool {

@@ -92,13 +92,19 @@ impl Reader<'_> {
             c if c.is_ascii_digit() => rest.iter().take_while(|c| c.is_ascii_digit()).count(),
             _ => 1,
         };
+        let name = without_braces(&rest[..length]);
+        let is_command = rest[0] == '\\';
         self.at += length;
-        Some(without_braces(&self.text[self.at - length..self.at]))
+        if is_command {
+            self.skip_blank();
+        }
+        Some(name)
     }
 
     /// The value of a variable.
     pub(super) fn variable(&mut self, name: &str) -> Value {
         self.uses += 1;
+        self.contents.has_plain_variable |= self.angles == 0;
         if !self.contents.variables.contains(name) {
             self.contents.variables.insert(name.to_owned());
         }

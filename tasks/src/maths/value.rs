@@ -219,6 +219,9 @@ impl Value {
 
     fn whole_power(&self, exponent: i64, budget: &Budget) -> Option<Self> {
         let size = exponent.unsigned_abs();
+        if exponent == 1 {
+            return Some(self.clone());
+        }
         if self.is_zero() {
             return match exponent {
                 0 => Some(Self::from(1)),

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{BufRead as _, BufReader};
+use std::io::BufReader;
 use std::path::Path;
 use std::rc::Rc;
 
 use serde::Deserialize;
+use tokensieve_base::files::read_line;
 
 use super::{Language, Prediction, Token, settings, symbols, tokens};
 use crate::{Error, Result};
@@ -59,12 +60,17 @@ pub fn read(path: &Path) -> Result<Vec<Sample>> {
     let file = File::open(path).map_err(|error| Error::file(path, error))?;
     let mut languages = HashMap::new();
     let mut rows = Vec::new();
-    for (line, text) in (1..).zip(BufReader::new(file).lines()) {
-        let text = text.map_err(|error| Error::line(path, line, error))?;
+    let (mut input, mut bytes) = (BufReader::new(file), Vec::new());
+    for line in 1.. {
+        read_line(&mut input, &mut bytes).map_err(|error| Error::line(path, line, error))?;
+        if bytes.is_empty() {
+            break;
+        }
+        let text = str::from_utf8(&bytes).map_err(|error| Error::line(path, line, error))?;
         if text.trim().is_empty() {
             continue;
         }
-        let row = row(&text, &mut languages).map_err(|what| Error::line(path, line, what))?;
+        let row = row(text, &mut languages).map_err(|what| Error::line(path, line, what))?;
         rows.push(Sample { row: rows.len(), line, ..row });
     }
     if rows.is_empty() {

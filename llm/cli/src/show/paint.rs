@@ -6,6 +6,7 @@
 use std::env;
 use std::fmt::Write;
 
+use tokensieve_base::terminal::printable;
 use tokensieve_model::text::Tokenizer;
 use tokensieve_model::{Document, Result};
 
@@ -153,12 +154,7 @@ pub(crate) fn styled(text: &str, style: &str, out: &mut String) {
         if line.is_empty() {
             continue;
         }
-        let _ = write!(out, "\x1b[{style}m");
-        for c in line.chars() {
-            // Escapes control characters, which could control the terminal.
-            if c.is_control() && c != '\t' { out.extend(c.escape_debug()) } else { out.push(c) }
-        }
-        out.push_str("\x1b[0m");
+        let _ = write!(out, "\x1b[{style}m{}\x1b[0m", printable(line));
     }
 }
 

@@ -31,10 +31,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use bench::{Tree, tree};
 use serde_json::Value;
 use tempfile::TempDir;
-use tokensieve_base::testing::side_by_side;
+use tokensieve_base::testing::{Tree, side_by_side, tree};
 
 /// How long a case may take: a second or less where nothing else runs.
 const LIMIT: Duration = Duration::from_secs(30);

@@ -1,5 +1,10 @@
 //! Rows with each defect, and rows that only look like it.
 
+use std::path::Path;
+
+use tokensieve_infer::uncertainty::Recorder;
+use tokensieve_model::text::{Conversation, Message, Moment, Tokenizer};
+
 use super::*;
 
 fn document(row: usize, prompt: &str, response: &[&str]) -> DocumentRecord {
@@ -8,9 +13,9 @@ fn document(row: usize, prompt: &str, response: &[&str]) -> DocumentRecord {
 
 fn dialogue(row: usize, turns: &[(&str, &[&str])]) -> DocumentRecord {
     let token = |text: &str, response: bool| TokenRecord {
+        id: if text.starts_with("<|") { SPECIAL } else { 0 },
         text: text.to_owned(),
         response,
-        class: text.starts_with("<|").then(|| "special".to_owned()),
         ..TokenRecord::default()
     };
     let turn = |(prompt, response): &(&str, &[&str])| -> Vec<TokenRecord> {
@@ -20,9 +25,15 @@ fn dialogue(row: usize, turns: &[(&str, &[&str])]) -> DocumentRecord {
     DocumentRecord { row, tokens: turns.iter().flat_map(turn).collect() }
 }
 
+/// The number of all special tokens.
+const SPECIAL: u32 = 1;
+
+fn markup() -> Markup {
+    Markup::example(&[SPECIAL], &["<|im_end|>", "<|im_start|>"])
+}
+
 fn found(documents: &[DocumentRecord]) -> Vec<(Defect, usize)> {
-    let own = |mark: &str| mark == "<|im_end|>" || mark == "<|im_start|>";
-    find(documents, &own).into_iter().map(|finding| (finding.defect, finding.row)).collect()
+    find(documents, &markup()).into_iter().map(|finding| (finding.defect, finding.row)).collect()
 }
 
 const LONG: &str =
@@ -113,6 +124,17 @@ fn a_name_in_a_common_text_makes_no_near_duplicate() {
     assert_eq!(found(&documents), [(Defect::Contradiction, 8)]);
 }
 
+#[test]
+fn copies_are_found_however_many_there_are() {
+    let words: Vec<String> = (0..100).map(|word| format!("word{word}")).collect();
+    let copy = |row: usize| words.join(" ").replace("word50", &format!("other{row}"));
+    let all: Vec<_> = (0..9).map(|row| document(row, &format!("Tell story {row}"), &[&copy(row)])).collect();
+    for copies in [3, 9] {
+        let nearly: Vec<_> = (1..copies).map(|row| (Defect::NearDuplicate, row)).collect();
+        assert_eq!(found(&all[..copies]), nearly);
+    }
+}
+
 /// As a conversation has where the template writes earlier turns differently.
 #[test]
 fn documents_of_one_row_repeat_none_of_their_own() {
@@ -139,7 +161,7 @@ fn many_rows_with_one_prompt_name_the_first_other_row() {
     // A row that repeats itself and an earlier one.
     documents.extend([0, 1].map(|_| document(20_000, "What is it?", &["it is 7."])));
     documents.push(document(7, "What is it?", &["It is 7"]));
-    let found = find(&documents, &|_| false);
+    let found = find(&documents, &markup());
     let of_row = |row: usize| -> Vec<&str> {
         found.iter().filter(|finding| finding.row == row).map(|finding| finding.what.as_str()).collect()
     };
@@ -208,4 +230,25 @@ fn tokens_that_should_not_be_trained_on() {
     let wanted =
         [(Defect::EmptyReasoning, 0), (Defect::Mask, 3), (Defect::ForeignTemplate, 4), (Defect::Mask, 5)];
     assert_eq!(found(&documents), wanted);
+}
+
+/// Their texts would be words: `<|im_end|>` the words "im" and "end".
+#[test]
+fn special_tokens_are_no_words_of_a_prompt() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/tokenizer");
+    let tokenizer = Tokenizer::from_folder(folder, None, Moment::default()).unwrap();
+    let messages = [("user", "2.2 + 2? The answer is 4.2"), ("assistant", "4.2")];
+    let messages = messages.map(|(role, content)| Message::new(role, content)).to_vec();
+    let row = tokenizer.document(&Conversation::Chat { messages, tools: Vec::new() }, 0).unwrap();
+    let record = Recorder::new(&tokenizer).document(&row, &[]).unwrap();
+    let found = find(&[record], &Markup::of(&tokenizer));
+    let what = "the prompt contains “answer is 4.2”".to_owned();
+    assert_eq!(found, [Finding { defect: Defect::Leak, row: 0, what }]);
+}
+
+#[test]
+fn what_was_found_cannot_control_a_terminal() {
+    let answer = "\u{1b}[2J\u{9b}2J the cat\r\nsat on it";
+    let found = find(&[document(0, answer, &[answer])], &markup());
+    assert_eq!(found[0].what, "the prompt contains “\\u{1b}[2J\\u{9b}2J the cat\\r\\nsat on it”");
 }

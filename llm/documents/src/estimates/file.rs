@@ -2,13 +2,14 @@
 //! order. An interrupted run continues after the last complete line.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::header::Header;
 use super::record::DocumentRecord;
+use tokensieve_base::files::read_line;
 use tokensieve_model::weights::claim;
 use tokensieve_model::{Error, Result};
 
@@ -78,7 +79,7 @@ impl Writer {
 fn is_empty(path: &Path) -> Result<bool> {
     let mut first = Vec::new();
     let file = File::open(path).map_err(Error::io(path))?;
-    BufReader::new(file).read_until(b'\n', &mut first).map_err(Error::io(path))?;
+    read_line(&mut BufReader::new(file), &mut first).map_err(|error| Error::line(path, 1, error))?;
     let start = b"{\"header\"";
     let torn = first.last() != Some(&b'\n') && (first.starts_with(start) || start.starts_with(&first));
     Ok(first.is_empty() || torn)
@@ -115,7 +116,7 @@ impl Reader {
         let file = File::open(path).map_err(Error::io(path))?;
         let mut lines = BufReader::with_capacity(1 << 20, file);
         let mut text = Vec::new();
-        lines.read_until(b'\n', &mut text).map_err(Error::io(path))?;
+        read_line(&mut lines, &mut text).map_err(|error| Error::line(path, 1, error))?;
         let HeaderLine { header } = serde_json::from_slice(&text).map_err(|error| {
             Error::line(path, 1, format!("is not the header of a file of `tokensieve uncertainty`: {error}"))
         })?;
@@ -130,11 +131,12 @@ impl Reader {
     /// The next document; `None` at the end of the file.
     pub fn next_document(&mut self) -> Result<Option<DocumentRecord>> {
         let mut text = Vec::new();
-        self.lines.read_until(b'\n', &mut text).map_err(Error::io(&self.path))?;
+        let number = self.number + 1;
+        read_line(&mut self.lines, &mut text).map_err(|error| Error::line(&self.path, number, error))?;
         if text.last() != Some(&b'\n') {
             return Ok(None);
         }
-        self.number += 1;
+        self.number = number;
         self.end += text.len() as u64;
         let document = serde_json::from_slice(&text);
         document.map(Some).map_err(|error| Error::line(&self.path, self.number, error))

@@ -120,6 +120,28 @@ fn the_template_is_told_of_tools_and_what_it_ignores_is_a_bad_row() {
 }
 
 #[test]
+fn a_turn_without_content_has_none_in_the_template() {
+    let sandbox = Sandbox::new();
+    let printing = with_template(
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}{{ m.content is defined }}\
+         {% if m.tool_calls %}{{ m.tool_calls|tojson }}{% endif %}<|im_end|>\n{% endfor %}\
+         {% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
+    );
+    let call = r#"[{"name": "f"}]"#;
+    for (content, written) in [
+        ("", "False"),
+        (r#""content": null, "#, "NoneTrue"),
+        (r#""content": "", "#, "True"),
+        (r#""content": "A", "#, "ATrue"),
+    ] {
+        let turn = format!(r#"{{"role": "assistant", {content}"tool_calls": {call}}}"#);
+        let row = format!(r#"{{"messages": [{{"role": "user", "content": "Q"}}, {turn}]}}"#);
+        let set = load(&sandbox.source(row), &printing).unwrap();
+        assert!(shown(&set)[0].ends_with(&format!("[{written}{call}<|im_end|>]")), "{}", shown(&set)[0]);
+    }
+}
+
+#[test]
 fn a_template_that_fails_is_named_with_its_error() {
     let sandbox = Sandbox::new();
     let tokenizer = with_template("{% for m in messages %}{{ m.role + m.content }}{% endfor %}");

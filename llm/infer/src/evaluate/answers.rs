@@ -4,7 +4,8 @@
 //! incomplete last line is dropped, and a question that has changed since is asked again.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
+use std::fs::File;
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,7 @@ use sha2::{Digest, Sha256};
 use tokensieve_tasks::Answer;
 
 use crate::header;
+use tokensieve_base::files::read_line;
 use tokensieve_documents::JsonlFile;
 use tokensieve_model::weights::claim;
 use tokensieve_model::{Error, Result};
@@ -64,26 +66,29 @@ impl Answers {
     /// Opens or creates the file for answers that depend on `settings`. Stored answers are kept, unless `fresh`.
     pub fn open(path: &Path, settings: &Map<String, Value>, fresh: bool) -> Result<Self> {
         let claim = claim(path, "another evaluation is writing into it; wait, or give another --out")?;
-        let mut text = fs::read(path).map_err(Error::io(path))?;
-        if fresh {
-            check_replaceable(path, &text)?;
-            text.clear();
-        }
-        // Text after the last line break is an incomplete line.
-        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        let mut known = HashMap::new();
-        for (number, line) in (1..).zip(text[..whole].split_inclusive(|byte| *byte == b'\n')) {
+        let mut input = BufReader::new(File::open(path).map_err(Error::io(path))?);
+        let (mut text, mut whole, mut known) = (Vec::new(), 0, HashMap::new());
+        for number in 1.. {
+            read_line(&mut input, &mut text).map_err(|error| Error::line(path, number, error))?;
+            // Text after the last line break is an incomplete line.
+            if fresh || !text.ends_with(b"\n") {
+                if number == 1 {
+                    check_replaceable(path, &text)?;
+                }
+                break;
+            }
+            whole += text.len() as u64;
             if number == 1 {
-                check_settings(path, line, settings)?;
+                check_settings(path, &text, settings)?;
                 continue;
             }
-            let line: Line = serde_json::from_slice(line).map_err(|error| {
+            let line: Line = serde_json::from_slice(&text).map_err(|error| {
                 let what = format!("is not an answer ({error}); remove the line, or start over with --fresh");
                 Error::line(path, number, what)
             })?;
             known.insert([line.task.clone(), line.id.clone(), line.sha256.clone()], line);
         }
-        let mut lines = JsonlFile::open(path, whole as u64)?;
+        let mut lines = JsonlFile::open(path, whole)?;
         if whole == 0 {
             lines.push(&json!({ "header": settings }))?;
         }
@@ -106,11 +111,19 @@ impl Answers {
 
 /// The replies to the questions of a task in the file of another evaluation, by the ids of the questions.
 pub(super) fn replies(path: &Path, task: &str) -> Result<HashMap<String, String>> {
-    let text = fs::read_to_string(path).map_err(Error::io(path))?;
-    let mut replies = HashMap::new();
-    for (number, line) in (1..).zip(text.lines()).skip(1) {
-        let line: Line = serde_json::from_str(line)
-            .map_err(|error| Error::line(path, number, format!("is not an answer ({error})")))?;
+    let mut input = BufReader::new(File::open(path).map_err(Error::io(path))?);
+    let (mut text, mut replies) = (Vec::new(), HashMap::new());
+    for number in 1.. {
+        let wrong = |what: String| Error::line(path, number, what);
+        read_line(&mut input, &mut text).map_err(|error| wrong(error.to_string()))?;
+        if text.is_empty() {
+            break;
+        }
+        if number == 1 {
+            continue;
+        }
+        let line: Line =
+            serde_json::from_slice(&text).map_err(|error| wrong(format!("is not an answer ({error})")))?;
         if line.task == task
             && let Ok(Answer::Reply { text, .. }) = serde_json::from_value(line.answer)
         {
@@ -125,10 +138,10 @@ pub(super) fn hash(content: &str) -> String {
     format!("{:x}", Sha256::digest(content))[..16].to_owned()
 }
 
-/// Checks that `fresh` does not discard a file of anything but answers. A header whose writing was interrupted counts.
-fn check_replaceable(path: &Path, text: &[u8]) -> Result<()> {
-    let first = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let is_cut = first.len() == text.len() && (first.starts_with(START) || START.starts_with(first));
+/// Checks by its first line that a file of anything but answers is not discarded. A header whose writing was
+/// interrupted counts.
+fn check_replaceable(path: &Path, first: &[u8]) -> Result<()> {
+    let is_cut = !first.ends_with(b"\n") && (first.starts_with(START) || START.starts_with(first));
     let Some(keys) = header::settings(first) else {
         return if is_cut { Ok(()) } else { Err(no_answers(path)) };
     };
@@ -154,6 +167,8 @@ fn check_settings(path: &Path, first: &[u8], now: &Map<String, Value>) -> Result
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::header::TOKENIZER;
 
@@ -244,6 +259,7 @@ mod tests {
         for (text, fresh, complaint) in [
             ("{\"question\":1}\n", None, "jsonl:1: is not the header of a file of answers"),
             ("{\"question\":1}\n", Some(&fresh), "jsonl:1: is not the header of a file of answers"),
+            ("one line", None, "or remove the file"),
             ("one line", Some(&fresh), "or remove the file"),
             (of_replies, Some(&fresh), "or remove the file"),
             ("{\"header\":{}}\n{}\n", None, "jsonl:2"),

@@ -1,5 +1,7 @@
 //! Compares two evaluations on the same questions, with intervals of the differences.
 
+use std::collections::HashMap;
+
 use tokensieve_tasks::{Measure, compare};
 
 use super::judge;
@@ -9,6 +11,12 @@ use tokensieve_model::{Error, Result};
 
 /// Maximum number of questions that an error lists.
 const NAMED: usize = 10;
+
+/// What errors and notes of `--compare` call its two evaluations.
+const FILES: [&str; 2] = ["the first file", "the second file"];
+
+/// What notes of `--baseline` call them.
+const BASELINE_AND_RUN: [&str; 2] = ["the baseline", "this evaluation"];
 
 /// The values of one measure in both evaluations, and their difference with its interval.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,12 +59,7 @@ pub fn unshared(old: &Results, new: &Results) -> Vec<String> {
         }
     }
     for (name, task) in &new.tasks {
-        if let Some(judged) = old.tasks.get(name).and_then(|old| judges(old, task)) {
-            let [first, second] = judged.map(|of| format!("{} over {}", of.judge, of.baseline));
-            all.push(format!(
-                "the win rates of {name} are not compared: by {first} in the first file, by {second} in the second"
-            ));
-        }
+        all.extend(old.tasks.get(name).and_then(|old| other_judges(name, old, task, FILES)));
     }
     // Files from before questions had hashes do not say which template they had.
     let says = |of: &Results| of.tasks.values().any(|task| !task.sha256.is_empty());
@@ -64,6 +67,23 @@ pub fn unshared(old: &Results, new: &Results) -> Vec<String> {
         all.push("the two evaluations had different chat templates".to_owned());
     }
     all
+}
+
+/// Why measures of `results` have no gain over the baseline's, in sentences.
+pub fn without_gain(results: &Results, baseline: &Results) -> Vec<String> {
+    let shared =
+        results.tasks.iter().filter_map(|(name, task)| Some((name, baseline.tasks.get(name)?, task)));
+    let why = |(name, base, task): (&String, &TaskResults, &TaskResults)| {
+        let questions = other_questions(base, task, BASELINE_AND_RUN);
+        let no_gain = questions.map(|what| format!("{name} has no gain: {what}"));
+        no_gain.or_else(|| other_judges(name, base, task, BASELINE_AND_RUN))
+    };
+    shared.filter_map(why).collect()
+}
+
+/// Whether both are answers to the same questions.
+pub(super) fn ask_the_same(one: &TaskResults, other: &TaskResults) -> bool {
+    other_questions(one, other, BASELINE_AND_RUN).is_none()
 }
 
 /// Whether a measure means the same in both: win rates do only if the same judge compared with the same outputs.
@@ -77,6 +97,42 @@ fn judges<'a>(one: &'a TaskResults, other: &'a TaskResults) -> Option<[&'a Judge
     (a.judge != b.judge || a.sha256 != b.sha256).then_some([a, b])
 }
 
+/// Who judged the two evaluations of a task, in a sentence, if not the same judge over the same outputs.
+fn other_judges(name: &str, one: &TaskResults, other: &TaskResults, called: [&str; 2]) -> Option<String> {
+    let [first, second] = judges(one, other)?.map(|of| format!("{} over {}", of.judge, of.baseline));
+    let [a, b] = called;
+    Some(format!("the win rates of {name} are not compared: by {first} in {a}, by {second} in {b}"))
+}
+
+/// How the questions of two evaluations of a task differ, if they do.
+fn other_questions(old: &TaskResults, new: &TaskResults, called: [&str; 2]) -> Option<String> {
+    let [old_places, new_places] = [old, new].map(places);
+    let missing = |of: &TaskResults, other: &HashMap<&String, usize>| -> Vec<String> {
+        of.tallies.ids.iter().filter(|id| !other.contains_key(id)).cloned().collect()
+    };
+    let (gone, added) = (missing(old, &new_places), missing(new, &old_places));
+    if !gone.is_empty() || !added.is_empty() {
+        let ([a, b], gone, added) = (called, list(&gone), list(&added));
+        return Some(format!("the questions differ; only in {a}: {gone}; only in {b}: {added}"));
+    }
+    let hashes = |place: usize, id: &String| old.sha256.get(old_places[id]).zip(new.sha256.get(place));
+    let ids = new.tallies.ids.iter().enumerate();
+    let changed = ids.filter(|(place, id)| hashes(*place, id).is_some_and(|(old, new)| old != new));
+    let changed: Vec<String> = changed.map(|(_, id)| id.clone()).collect();
+    (!changed.is_empty()).then(|| {
+        format!(
+            "questions of the same name differ: {}; evaluate both on the same data, and held-out text with \
+             the same tokenizer, chat template, date and length of the context",
+            list(&changed)
+        )
+    })
+}
+
+/// The place of each question, by its id.
+fn places(of: &TaskResults) -> HashMap<&String, usize> {
+    of.tallies.ids.iter().enumerate().map(|(place, id)| (id, place)).collect()
+}
+
 fn of_task(
     name: &str,
     measures: &[Measure],
@@ -84,34 +140,10 @@ fn of_task(
     new: &TaskResults,
     seed: u64,
 ) -> Result<Vec<Difference>> {
-    // Place of each question in the old results.
-    let places: std::collections::HashMap<&String, usize> =
-        old.tallies.ids.iter().enumerate().map(|(place, id)| (id, place)).collect();
-    let missing = |of: &TaskResults, other: &TaskResults| -> Vec<String> {
-        let there: std::collections::HashSet<&String> = other.tallies.ids.iter().collect();
-        of.tallies.ids.iter().filter(|id| !there.contains(id)).cloned().collect()
-    };
-    let (gone, added) = (missing(old, new), missing(new, old));
-    if !gone.is_empty() || !added.is_empty() {
-        let what = format!(
-            "{name}: the questions differ; only in the first: {}; only in the second: {}",
-            list(&gone),
-            list(&added)
-        );
-        return Err(Error::setting("--compare", what));
+    if let Some(what) = other_questions(old, new, FILES) {
+        return Err(Error::setting("--compare", format!("{name}: {what}")));
     }
-    let hashes = |place: usize, id: &String| old.sha256.get(places[id]).zip(new.sha256.get(place));
-    let ids = new.tallies.ids.iter().enumerate();
-    let changed = ids.filter(|(place, id)| hashes(*place, id).is_some_and(|(old, new)| old != new));
-    let changed: Vec<String> = changed.map(|(_, id)| id.clone()).collect();
-    if !changed.is_empty() {
-        let what = format!(
-            "{name}: questions of the same name differ: {}; evaluate both on the same data, and held-out text with \
-             the same tokenizer, chat template, date and length of the context",
-            list(&changed)
-        );
-        return Err(Error::setting("--compare", what));
-    }
+    let places = places(old);
     let mut all = Vec::new();
     for measure in measures {
         let (Some(before), Some(after)) =
@@ -129,7 +161,7 @@ fn of_task(
             task: name.to_owned(),
             measure: measure.name.to_owned(),
             values: [value(old), value(new)],
-            difference: Measured::new(measure, &compare(measure, &after, &before, seed)),
+            difference: Measured::new(measure, &compare(measure, &after, &before, &new.sha256, seed)),
         });
     }
     Ok(all)
@@ -147,7 +179,7 @@ fn list(ids: &[String]) -> String {
 mod tests {
     use super::*;
     use crate::evaluate::held_out::MEASURES;
-    use crate::evaluate::table::{differences_table, verdict};
+    use crate::evaluate::table::{differences_table, results_table, verdict};
 
     fn task(ids: &[usize], loss: impl Fn(usize) -> f64) -> TaskResults {
         let mut gaps = vec![0.0; 15];
@@ -158,7 +190,14 @@ mod tests {
             vec![pair(loss(*i)), pair(loss(*i)), pair(0.5), pair(1.0), gaps.clone(), tempered, pair(1.0)]
         };
         let tallies: Vec<_> = ids.iter().map(tally).collect();
-        TaskResults::new(MEASURES, ids.iter().map(ToString::to_string).collect(), &tallies, 1.0, 0)
+        TaskResults::new(
+            MEASURES,
+            ids.iter().map(ToString::to_string).collect(),
+            Vec::new(),
+            &tallies,
+            1.0,
+            0,
+        )
     }
 
     #[test]
@@ -188,7 +227,11 @@ mod tests {
             TaskResults { sha256, ..task(ids, |_| 1.0) }
         };
         let old = hashed(&[1, 2, 3], &["a", "b", "c"]);
-        let compared = |new: &TaskResults| of_task("nll:x", MEASURES, &old, new, 0);
+        let compared = |new: &TaskResults| {
+            let found = of_task("nll:x", MEASURES, &old, new, 0);
+            assert_eq!(ask_the_same(&old, new), found.is_ok());
+            found
+        };
         assert!(compared(&hashed(&[3, 1, 2], &["c", "a", "b"])).is_ok());
         // A file from before there were hashes.
         assert!(compared(&hashed(&[3, 1, 2], &[])).is_ok());
@@ -244,7 +287,14 @@ mod tests {
             unshared(&judged("local:a"), &judged("local:b")),
             [
                 "the win rates of alpaca-eval are not compared: by local:a over them.json in the first file, by local:b \
-              over them.json in the second"
+              over them.json in the second file"
+            ]
+        );
+        assert_eq!(
+            without_gain(&judged("local:b"), &judged("local:a")),
+            [
+                "the win rates of alpaca-eval are not compared: by local:a over them.json in the baseline, by local:b \
+              over them.json in this evaluation"
             ]
         );
         let mut unknown = results(&["nll:x", "nll:y"], Some("ab"));
@@ -264,9 +314,26 @@ mod tests {
     fn other_questions_are_refused_by_name() {
         let (old, new) = (task(&[1, 2, 3], |_| 1.0), task(&[2, 3, 4], |_| 1.0));
         let error = of_task("nll:x", MEASURES, &old, &new, 0).unwrap_err().to_string();
-        assert!(error.contains("only in the first: 1; only in the second: 4"), "{error}");
+        assert!(error.contains("only in the first file: 1; only in the second file: 4"), "{error}");
+        let of = |task: &TaskResults| Results {
+            model: "m".to_owned(),
+            adapter: None,
+            precision: "f32".to_owned(),
+            seed: 0,
+            limit: None,
+            chat_template: None,
+            tasks: [("nll:x".to_owned(), task.clone())].into(),
+        };
+        assert_eq!(
+            without_gain(&of(&new), &of(&old)),
+            ["nll:x has no gain: the questions differ; only in the baseline: 1; only in this evaluation: 4"]
+        );
+        assert!(without_gain(&of(&old), &of(&old)).is_empty());
+        let is_gain = |line: &str| line.ends_with('%');
+        assert!(results_table(&of(&old), Some(&of(&old))).lines().any(is_gain));
+        assert!(!results_table(&of(&new), Some(&of(&old))).lines().any(is_gain));
         let (old, new) = (task(&(0..30).collect::<Vec<_>>(), |_| 1.0), task(&[], |_| 1.0));
         let error = of_task("nll:x", MEASURES, &old, &new, 0).unwrap_err().to_string();
-        assert!(error.contains("8, 9, … (30 in all); only in the second: none"), "{error}");
+        assert!(error.contains("8, 9, … (30 in all); only in the second file: none"), "{error}");
     }
 }

@@ -214,8 +214,14 @@ fn by_local(
     // The judge is not what is evaluated: its weights stay whole.
     let model = Model::load(&checkpoint, settings.precision.kind, settings.device)?;
     let evaluated = EvaluatedModel::new(&model, &tokenizer, settings.generation(), interrupted);
-    let name = format!("judge {source} {}", &checkpoint.hash()[..16]);
+    let name = verdicts_name(source, &checkpoint, &tokenizer)?;
     judged(&LocalJudge::new(name, evaluated, answers), texts)
+}
+
+/// The name under which a local judge's verdicts are stored: all of the judge on which they depend. The header of the
+/// answers describes only the model that is evaluated.
+pub(super) fn verdicts_name(source: &str, checkpoint: &Checkpoint, tokenizer: &Tokenizer) -> Result<String> {
+    Ok(format!("judge {source} {} {}", &checkpoint.hash()[..16], &tokenizer.hash()?[..16]))
 }
 
 fn endpoint((base, model, key_variable): (&str, &str, Option<&str>), out: &Path) -> Result<Endpoint> {

@@ -2,10 +2,11 @@
 
 use std::cell::RefCell;
 
+use serde_json::json;
 use tokensieve_tasks::judge::{Judge, LABELS, Pair, Verdict, question};
 use tokensieve_tasks::{self as tasks, Ask, Question, Task};
 
-use super::answers::Answers;
+use super::answers::{Answers, hash};
 use super::ask::{ask, stored_answer};
 use super::model::EvaluatedModel;
 use crate::together::Together;
@@ -14,7 +15,7 @@ use tokensieve_model::{Error, Result};
 /// A local model that judges by the probabilities of the two labels as the first token of its reply.
 #[derive(Debug)]
 pub struct LocalJudge<'a> {
-    /// Includes the hash of the weights, so that verdicts of another model are not reused.
+    /// Includes the hashes of weights and tokenizer, so that verdicts of another model are not reused.
     name: String,
     state: RefCell<(EvaluatedModel<'a>, &'a mut Answers)>,
 }
@@ -34,8 +35,9 @@ impl Judge for LocalJudge<'_> {
     fn prefer(&self, pairs: &[Pair<'_>]) -> tasks::Result<Vec<Verdict>> {
         let failed =
             |error: Error| tasks::Error::Service { address: self.name.clone(), what: error.to_string() };
-        let questions = (0..).zip(pairs).map(|(number, pair): (usize, _)| Question {
-            id: number.to_string(),
+        // Named by what it shows: a pair's place among the others depends on --limit and on the other replies.
+        let questions = pairs.iter().map(|pair| Question {
+            id: hash(&json!([pair.instruction, pair.first, pair.second]).to_string()),
             messages: question(pair),
             ask: Ask::Likelihood { replies: LABELS.map(str::to_owned).to_vec() },
         });

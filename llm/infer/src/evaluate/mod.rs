@@ -38,7 +38,7 @@ mod token_score;
 
 pub use answers::{Answers, answers_path};
 pub use benchmark::Benchmark;
-pub use compare::{Difference, differences, unshared};
+pub use compare::{Difference, differences, unshared, without_gain};
 pub use groups::{Group, Proxies};
 pub use held_out::HeldOut;
 pub use judging::{BASELINE, Judging};

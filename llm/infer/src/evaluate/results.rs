@@ -1,6 +1,5 @@
 //! The file of results: measures with their intervals, and for each question the sums behind them.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
@@ -8,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tokensieve_tasks::{Estimate, Measure, Unit, estimate};
 
 use super::groups::Group;
-use tokensieve_base::files::write_atomically;
+use tokensieve_base::files::{LARGEST, read_text, write_atomically};
 use tokensieve_model::{Error, Result};
 
 /// Results of a suite.
@@ -109,9 +108,11 @@ impl Measured {
 
 impl TaskResults {
     /// Computes the measures and their bootstrap intervals from the tallies of all questions, each `[measure][number]`.
+    /// `sha256` are the hashes of what they ask.
     pub fn new(
         measures: &[Measure],
         ids: Vec<String>,
+        sha256: Vec<String>,
         tallies: &[Vec<Vec<f64>>],
         seconds: f64,
         seed: u64,
@@ -120,14 +121,15 @@ impl TaskResults {
             |i: usize| -> Vec<&[f64]> { tallies.iter().map(|tally| tally[i].as_slice()).collect() };
         let named = |i: usize| measures[i].name.to_owned();
         let places = || 0..measures.len();
-        let estimated = |i| Measured::new(&measures[i], &estimate(&measures[i], &of_measure(i), seed));
+        let estimated =
+            |i| Measured::new(&measures[i], &estimate(&measures[i], &of_measure(i), &sha256, seed));
         let rows = |i: usize| of_measure(i).into_iter().map(<[f64]>::to_vec).collect();
         Self {
             n: ids.len(),
             seconds,
             measures: places().map(|i| (named(i), estimated(i))).collect(),
             tallies: Tallies { ids, of: places().map(|i| (named(i), rows(i))).collect() },
-            sha256: Vec::new(),
+            sha256,
             judged: None,
             groups: IndexMap::new(),
         }
@@ -137,7 +139,7 @@ impl TaskResults {
 impl Results {
     /// Reads a file of results.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = fs::read_to_string(path).map_err(Error::io(path))?;
+        let text = read_text(path, LARGEST)?;
         serde_json::from_str(&text)
             .map_err(|error| Error::line(path, error.line(), format!("is not a file of results: {error}")))
     }

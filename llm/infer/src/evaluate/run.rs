@@ -190,9 +190,8 @@ fn measure(benchmark: &dyn Benchmark, answers: &Answers, seed: u64) -> Result<Ta
         seconds += line.seconds;
         tallies.push(benchmark.tally(question, &line.answer)?);
     }
-    let mut results = TaskResults::new(benchmark.measures(), ids, &tallies, seconds, seed);
-    results.sha256 = (0..benchmark.count()).map(|question| hash(&benchmark.asked(question))).collect();
-    Ok(results)
+    let sha256 = (0..benchmark.count()).map(|question| hash(&benchmark.asked(question))).collect();
+    Ok(TaskResults::new(benchmark.measures(), ids, sha256, &tallies, seconds, seed))
 }
 
 #[cfg(test)]
@@ -281,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_depend_on_the_text_files_of_a_models_folder() {
+    fn answers_and_verdicts_depend_on_the_text_files_of_a_models_folder() {
         let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures");
         let folder = tempfile::tempdir().unwrap();
         for source in ["gguf/gemma2", "tokenizer"] {
@@ -293,7 +292,8 @@ mod tests {
         let header = || {
             let checkpoint = Checkpoint::open(&settings.model).unwrap();
             let tokenizer = Tokenizer::open(&checkpoint).unwrap();
-            answer_settings(&settings, (&checkpoint, &tokenizer)).unwrap()
+            let verdicts = judge::verdicts_name(&settings.model, &checkpoint, &tokenizer).unwrap();
+            (answer_settings(&settings, (&checkpoint, &tokenizer)).unwrap(), verdicts)
         };
         let mut before = header();
         assert_eq!(header(), before);
@@ -305,8 +305,9 @@ mod tests {
             let path = folder.path().join(file);
             fs::write(&path, fs::read_to_string(&path).unwrap().replace(from, to)).unwrap();
             let after = header();
-            assert_eq!(after["model"], before["model"]);
-            assert_ne!(after[TOKENIZER], before[TOKENIZER], "{file}");
+            assert_eq!(after.0["model"], before.0["model"]);
+            assert_ne!(after.0[TOKENIZER], before.0[TOKENIZER], "{file}");
+            assert_ne!(after.1, before.1, "{file}");
             before = after;
         }
     }

@@ -1,6 +1,6 @@
 //! Prints results and differences as tables.
 
-use super::compare::{Difference, share};
+use super::compare::{Difference, ask_the_same, share};
 use super::groups::{Group, Proxies};
 use super::results::{Measured, Results};
 use tokensieve_tasks::Unit;
@@ -9,12 +9,11 @@ use tokensieve_tasks::Unit;
 pub fn results_table(results: &Results, baseline: Option<&Results>) -> String {
     let mut rows = Vec::new();
     for (name, task) in &results.tasks {
+        let base = baseline.and_then(|baseline| baseline.tasks.get(name));
+        let base = base.filter(|base| ask_the_same(base, task));
         for (i, (measure, found)) in task.measures.iter().enumerate() {
-            let gain = baseline.map(|baseline| {
-                let base = baseline.tasks.get(name).filter(|base| share(measure, base, task));
-                let base = base.and_then(|task| task.measures.get(measure));
-                gain(found, base).map_or_else(String::new, |gain| format!("{:+.1} %", 100.0 * gain))
-            });
+            let base = base.filter(|base| share(measure, base, task));
+            let gain = gain(found, base.and_then(|base| base.measures.get(measure)));
             rows.push([
                 name.clone(),
                 measure.clone(),
@@ -22,7 +21,7 @@ pub fn results_table(results: &Results, baseline: Option<&Results>) -> String {
                 format!("[{}, {}]", number(found.low, found.unit), number(found.high, found.unit)),
                 found.n.to_string(),
                 if i == 0 { format!("{:.1}", task.seconds) } else { String::new() },
-                gain.unwrap_or_default(),
+                gain.map_or_else(String::new, |gain| format!("{:+.1} %", 100.0 * gain)),
             ]);
         }
     }
@@ -116,10 +115,10 @@ pub(super) fn verdict(difference: &Measured) -> &'static str {
     }
 }
 
-/// (model − baseline) / baseline.
+/// (model − baseline) / baseline; of a baseline that is not positive nothing is a share.
 pub fn gain(found: &Measured, baseline: Option<&Measured>) -> Option<f64> {
     let (value, base) = (found.value?, baseline?.value?);
-    Some((value - base) / base).filter(|gain| gain.is_finite())
+    (base > 0.0).then(|| (value - base) / base)
 }
 
 /// A number with as many digits as typical intervals of its unit leave significant.
@@ -162,6 +161,22 @@ fn columns<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [Stri
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_baseline_that_is_not_positive_has_no_gain() {
+        let of = |value| Measured {
+            value: Some(value),
+            low: None,
+            high: None,
+            n: 1,
+            unit: Unit::Nats,
+            more_is_better: Some(true),
+        };
+        let over = |base, value| gain(&of(value), Some(&of(base)));
+        assert_eq!(over(2.0, 3.0), Some(0.5));
+        assert_eq!([over(-2.0, -1.0), over(0.0, 1.0)], [None, None]);
+        assert_eq!(gain(&of(1.0), None), None);
+    }
 
     #[test]
     fn numbers_stand_below_one_another() {

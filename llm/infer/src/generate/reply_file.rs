@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
-use std::fs::{self, File};
-use std::io::Write as _;
+use std::fs::File;
+use std::io::{BufReader, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::request::Reply;
 use crate::header;
-use tokensieve_base::files::write_atomically_with;
+use tokensieve_base::files::{read_line, write_atomically_with};
 use tokensieve_model::weights::claim;
 use tokensieve_model::{Error, Result};
 
@@ -20,7 +20,7 @@ use tokensieve_model::{Error, Result};
 const BUSY: &str = "another run is writing its replies into it; wait for it, or give another --out";
 
 /// Beginning of the line of settings.
-const START: &str = "{\"header\":";
+const START: &[u8] = b"{\"header\":";
 
 /// A file of replies open for appending.
 #[derive(Debug)]
@@ -74,19 +74,23 @@ impl ReplyFile {
     pub fn open(path: &Path, settings: &Map<String, Value>, prompts: &[String], fresh: bool) -> Result<Self> {
         let mut header = json!({ "header": settings }).to_string();
         let mut file = claim(path, BUSY)?;
-        let mut bytes = fs::read(path).map_err(Error::io(path))?;
-        if fresh {
-            check_replaceable(path, &String::from_utf8_lossy(&bytes))?;
-            bytes.clear();
-        }
-        // A last line without a line break was interrupted, perhaps within a character.
-        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-        if whole == 0 && !header.as_bytes().starts_with(&bytes) {
-            return Err(Error::file(path, "is not a file of replies; choose another file"));
-        }
-        let mut lines = BTreeMap::new();
-        for (number, line) in (1..).zip(bytes[..whole].split_inclusive(|byte| *byte == b'\n')) {
-            let line = str::from_utf8(line).map(str::trim_ascii_end);
+        let mut input = BufReader::new(File::open(path).map_err(Error::io(path))?);
+        let (mut bytes, mut whole, mut lines) = (Vec::new(), 0, BTreeMap::new());
+        for number in 1.. {
+            read_line(&mut input, &mut bytes).map_err(|error| Error::line(path, number, error))?;
+            if fresh {
+                check_replaceable(path, &bytes)?;
+                break;
+            }
+            // A last line without a line break was interrupted, perhaps within a character.
+            if !bytes.ends_with(b"\n") {
+                if number == 1 && !header.as_bytes().starts_with(&bytes) {
+                    return Err(Error::file(path, "is not a file of replies; choose another file"));
+                }
+                break;
+            }
+            whole += bytes.len() as u64;
+            let line = str::from_utf8(&bytes).map(str::trim_ascii_end);
             if number == 1 {
                 line.unwrap_or_default().clone_into(&mut header);
                 check_settings(path, &header, settings)?;
@@ -110,7 +114,7 @@ impl ReplyFile {
             lines.insert(reply.row, line.to_owned());
         }
         // The file is only changed after all checks have passed.
-        let begun = file.set_len(whole as u64).and_then(|()| {
+        let begun = file.set_len(whole).and_then(|()| {
             if whole == 0 { file.write_all(format!("{header}\n").as_bytes()) } else { Ok(()) }
         });
         begun.map_err(Error::io(path))?;
@@ -139,15 +143,14 @@ impl ReplyFile {
     }
 }
 
-/// Checks that `--fresh` does not overwrite a file of anything but replies: of prompts, for example.
-fn check_replaceable(path: &Path, text: &str) -> Result<()> {
-    let replies = match text.split_once('\n') {
+/// Checks by its first line that `--fresh` does not overwrite a file of anything but replies: of prompts, for example.
+fn check_replaceable(path: &Path, first: &[u8]) -> Result<()> {
+    let replies = if first.ends_with(b"\n") {
+        // Files of `evaluate` and `uncertainty` have a header too, but without a seed.
+        header::settings(first).is_some_and(|settings| settings.contains_key("seed"))
+    } else {
         // An interrupted first line.
-        None => text.starts_with(START) || START.starts_with(text),
-        Some((line, _)) => {
-            // Files of `evaluate` and `uncertainty` have a header too, but without a seed.
-            header::settings(line.as_bytes()).is_some_and(|settings| settings.contains_key("seed"))
-        }
+        first.starts_with(START) || START.starts_with(first)
     };
     if replies {
         return Ok(());

@@ -158,7 +158,7 @@ impl Adapter {
 /// What tells that an adapter was trained on another model: the hash of its base, or, where no hash was written, the
 /// last part of its base's name.
 fn other_base(checkpoint: &Checkpoint, folder: &Path) -> Option<String> {
-    let config: Value = serde_json::from_str(&fs::read_to_string(folder.join(CONFIG)).ok()?).ok()?;
+    let config: Value = serde_json::from_str(&read_text(&folder.join(CONFIG), LARGEST_JSON).ok()?).ok()?;
     let named = config["base_model_name_or_path"].as_str().unwrap_or_default();
     let source = checkpoint.source();
     if let Some(hash) = metadata(&folder.join(WEIGHTS)).ok()?.get(BASE) {

@@ -152,8 +152,10 @@ fn refuse(keys: Keys) -> Result<()> {
             "quantization_config: weights quantised by {method}; use the original, or a GGUF file"
         ));
     }
-    if keys.or("use_bidirectional_attention", false)? {
-        return keys.wrong("use_bidirectional_attention: only causal attention is implemented");
+    for (key, causal) in [("use_bidirectional_attention", false), ("is_causal", true)] {
+        if keys.or(key, causal)? != causal {
+            return keys.wrong(format!("{key}: only causal attention is implemented"));
+        }
     }
     Ok(())
 }

@@ -119,7 +119,11 @@ fn what_is_not_implemented_is_named() {
             r#"{"model_type": "qwen3", "rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.75}}"#,
             "partial_rotary_factor: 0.75; for qwen3",
         ),
-        (r#"{"model_type": "gemma", "use_bidirectional_attention": true}"#, "causal"),
+        (
+            r#"{"model_type": "gemma", "use_bidirectional_attention": true}"#,
+            "use_bidirectional_attention: only causal",
+        ),
+        (r#"{"model_type": "llama", "is_causal": false}"#, "is_causal: only causal attention"),
         (r#"{"model_type": "qwen2", "quantization_config": {"quant_method": "gptq"}}"#, "gptq"),
         (
             r#"{"model_type": "gemma2", "num_hidden_layers": 1, "layer_types": ["chunked_attention"]}"#,

@@ -9,9 +9,7 @@ pub use file::{Place, TopFile};
 pub use write::{Origin, TopTable, write_top};
 
 use super::Unembedding;
-use crate::Pack;
-use crate::Result;
-use crate::{Adapter, Model};
+use crate::{Adapter, Document, Model, Pack, Result};
 
 /// What an objective's pulls onto a reference point to, and whose losses it compares with.
 #[derive(Debug)]
@@ -29,6 +27,14 @@ pub enum Reference {
 }
 
 impl Reference {
+    /// Packs documents for the trained model and the reference, as [`Model::pack`] does: a prefix that they share is
+    /// computed once only if both can do so.
+    pub fn pack(&self, model: &Model, documents: &[&Document]) -> Pack {
+        let other = if let Self::Model(other) = self { other } else { model };
+        let share = model.shares_prefixes() && other.shares_prefixes();
+        Pack::new(documents, share, model.device()).targets_only()
+    }
+
     /// The hidden states of the rows that a pack asks for. The model is lent its adapter and gets its own back.
     pub fn forward(&self, model: &mut Model, pack: &Pack, trained: Option<&Adapter>) -> Result<Tensor> {
         let adapter = match self {

@@ -127,6 +127,7 @@ impl Model {
     pub fn load(checkpoint: &Checkpoint, precision: impl Into<Precision>, device: Device) -> Result<Self> {
         let precision = precision.into();
         let Precision { kind, nf4 } = precision;
+        checkpoint.check_tied()?;
         let config = checkpoint.config().clone();
         let width = [config.vocab_size, config.hidden_size];
         let read = |name: &str| checkpoint.tensor_of(name, &width, kind, device);

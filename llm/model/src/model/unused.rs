@@ -63,9 +63,10 @@ mod tests {
     use tch::{Device, Kind, Tensor};
 
     use super::*;
+    use crate::convert;
 
-    /// Loads the fixture with another number of layers and further tensors.
-    fn load(layers: Option<usize>, further: &[&str]) -> Result<Model> {
+    /// The fixture with another number of layers and further tensors.
+    fn checkpoint(layers: Option<usize>, further: &[(&str, Tensor)]) -> Checkpoint {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/gguf/gemma2");
         let folder = tempfile::tempdir().unwrap();
         let text = fs::read_to_string(source.join("config.json")).unwrap();
@@ -76,10 +77,23 @@ mod tests {
         }
         fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
         let mut tensors = Tensor::read_safetensors(source.join("model.safetensors")).unwrap();
-        tensors.extend(further.iter().map(|name| ((*name).to_owned(), Tensor::from_slice(&[1.0_f32]))));
+        tensors.extend(further.iter().map(|(name, tensor)| ((*name).to_owned(), tensor.shallow_clone())));
         Tensor::write_safetensors(&tensors, folder.path().join("model.safetensors")).unwrap();
-        let checkpoint = Checkpoint::open(folder.path().to_str().unwrap())?;
-        Model::load(&checkpoint, Kind::Float, Device::Cpu)
+        Checkpoint::open(folder.path().to_str().unwrap()).unwrap()
+    }
+
+    fn load(layers: Option<usize>, further: &[(&str, Tensor)]) -> Result<Model> {
+        Model::load(&checkpoint(layers, further), Kind::Float, Device::Cpu)
+    }
+
+    fn one() -> Tensor {
+        Tensor::from_slice(&[1.0_f32])
+    }
+
+    fn embedding() -> Tensor {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/gguf/gemma2");
+        let tensors = Tensor::read_safetensors(source.join("model.safetensors")).unwrap();
+        tensors.into_iter().find(|(name, _)| name == modules::EMBEDDING).unwrap().1
     }
 
     #[test]
@@ -87,14 +101,29 @@ mod tests {
         let error = load(Some(1), &[]).unwrap_err().to_string();
         assert!(error.contains("the first is model.layers.1."), "{error}");
         assert!(error.ends_with("; correct num_hidden_layers in the configuration"), "{error}");
-        let error = load(None, &["model.layers.0.self_attn.q_proj.bias"]).unwrap_err().to_string();
+        let error = load(None, &[("model.layers.0.self_attn.q_proj.bias", one())]).unwrap_err().to_string();
         assert!(error.contains("leaves 1 tensors unused"), "{error}");
         assert!(error.ends_with("; correct attention_bias in the configuration"), "{error}");
     }
 
     #[test]
     fn redundant_tensors_and_those_outside_of_the_transformer_are_allowed() {
-        load(None, &["model.layers.0.self_attn.rotary_emb.inv_freq", "lm_head.weight", "score.weight"])
-            .unwrap();
+        let frequencies = ("model.layers.0.self_attn.rotary_emb.inv_freq", one());
+        load(None, &[frequencies, (modules::HEAD, embedding()), ("score.weight", one())]).unwrap();
+    }
+
+    #[test]
+    fn an_output_matrix_that_would_be_ignored_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        for head in [one(), embedding() * 1.5, embedding().to_kind(Kind::Double)] {
+            let checkpoint = checkpoint(None, &[(modules::HEAD, head)]);
+            let loaded = Model::load(&checkpoint, Kind::Float, Device::Cpu).map(drop);
+            let converted = convert(&checkpoint, &folder.path().join("new"), Kind::Float);
+            let wanted = "but lm_head.weight differs from it; to compute with lm_head.weight, set tie_word_embeddings to \
+                          false in config.json, else remove it";
+            for error in [loaded, converted].map(|result| result.unwrap_err().to_string()) {
+                assert!(error.ends_with(wanted), "{error}");
+            }
+        }
     }
 }

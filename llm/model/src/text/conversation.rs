@@ -7,10 +7,10 @@ use serde_json::{Map, Value};
 pub struct Message {
     /// `system`, `user`, `assistant`, or another role of the chat template.
     pub role: String,
-    /// The text.
-    pub content: String,
-    /// Further fields, all passed to the chat template, such as [`FIELDS`]. A `content` among them replaces the text, for
-    /// turns that have none.
+    /// The text. `None`: the chat template finds no `content`, unless there is one among the fields.
+    pub content: Option<String>,
+    /// Further fields, all passed to the chat template, such as [`FIELDS`]. A turn without a text may have a `content` of
+    /// null among them.
     pub fields: Map<String, Value>,
     /// Training weights of its tokens, if it is an assistant's turn.
     pub weights: Weights,
@@ -88,13 +88,18 @@ pub enum Conversation {
 impl Message {
     /// A turn whose tokens all have weight 1.
     pub fn new(role: impl Into<String>, content: impl Into<String>) -> Self {
-        let (role, content) = (role.into(), content.into());
+        let (role, content) = (role.into(), Some(content.into()));
         Self { role, content, fields: Map::new(), weights: Weights::default(), scores: None }
+    }
+
+    /// Its text, empty if it has none.
+    pub fn text(&self) -> &str {
+        self.content.as_deref().unwrap_or_default()
     }
 
     /// Whether it has neither text nor calls.
     pub(super) fn is_empty(&self) -> bool {
-        self.content.trim().is_empty() && !self.fields.contains_key(CALLS)
+        self.text().trim().is_empty() && !self.fields.contains_key(CALLS)
     }
 
     /// With the arguments of its calls as objects, where they are JSON text; `None` if none are.

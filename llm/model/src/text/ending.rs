@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::template::Template;
-use super::trial::{self, WORD};
+use super::trial::WORD;
 
 /// The text that a template writes after an assistant's message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,7 +18,7 @@ impl Ending {
     /// Determined by rendering a made-up turn of a conversation with these tools; `None` if the template refuses any.
     /// `special` lists the texts that can end a turn; a later list is used only if no text of the earlier ones occurs.
     pub(super) fn of(template: &Template, tools: &[Value], special: &[Vec<String>]) -> Option<Self> {
-        let text = trial::exchanges().iter().find_map(|turns| template.render(turns, tools, false).ok())?;
+        let text = template.examples(tools).next()?;
         let at = text.rfind(WORD)?;
         let rest = &text[at + WORD.len()..];
         let first = |texts: &Vec<String>| {

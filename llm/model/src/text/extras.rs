@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::Value;
+use tokensieve_base::files::read_text;
 
 use super::chat_template::{FILE, TOOL_USE};
 use super::{ChatTemplate, Moment};
 use crate::Error;
 use crate::Result;
+use crate::weights::LARGEST_JSON;
 
 /// Special tokens, chat template, and end-of-text tokens.
 #[derive(Clone, Debug, Default)]
@@ -82,17 +84,17 @@ impl Extras {
 
 /// The template in a file, if there is one.
 fn source(path: &Path) -> Result<Option<String>> {
-    path.is_file().then(|| std::fs::read_to_string(path).map_err(Error::io(path))).transpose()
+    path.is_file().then(|| Ok(read_text(path, LARGEST_JSON)?)).transpose()
 }
 
 pub(super) fn json(path: &Path) -> Result<Option<Value>> {
-    match std::fs::read(path) {
-        Ok(bytes) => {
+    match read_text(path, LARGEST_JSON) {
+        Ok(text) => {
             let wrong = |error: serde_json::Error| Error::line(path, error.line(), error);
-            serde_json::from_slice(&bytes).map(Some).map_err(wrong)
+            serde_json::from_str(&text).map(Some).map_err(wrong)
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::io(path)(error)),
+        Err(error) if error.error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -9,7 +9,8 @@ use std::io::{self, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Steps (choice: a thousand turns take a fiftieth, and this many less than a second).
+/// Steps, each an instruction or 64 bytes that the template makes (choice: a thousand turns take a fiftieth, and this many
+/// less than a second).
 pub(super) const FUEL: u64 = 5_000_000;
 
 /// Bytes of text (choice: a hundred times the longest context of today).

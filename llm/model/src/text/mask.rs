@@ -138,7 +138,7 @@ impl Tokenizer {
                      the prompt that the model would see is not known"
                 ));
             }
-            if !is_written(&message.content, &text, prompt.len()) {
+            if !is_written(message.text(), &text, prompt.len()) {
                 return Err(format!(
                     "message {number}: the chat template leaves out a part of the response; remove that part, write \
                      reasoning as `reasoning_content`, or use another template"
@@ -155,10 +155,10 @@ impl Tokenizer {
     }
 
     fn plain(&self, prompt: &str, completion: &Message) -> Result<Document, String> {
-        if completion.content.is_empty() {
+        if completion.text().is_empty() {
             return Err("there is no text to train on: it is empty".to_owned());
         }
-        let text = format!("{prompt}{}", completion.content);
+        let text = format!("{prompt}{}", completion.text());
         let (mut tokens, mut places) = self.encode_with_places(&text)?;
         let eos = self.eos().first().filter(|_| tokens.last().is_none_or(|last| !self.eos().contains(last)));
         if let Some(eos) = eos {
@@ -254,7 +254,7 @@ fn weigh(
         Weights::Spans(spans) => {
             let (words, cut) = written(message, &text[content.clone()])?;
             let start = content.end - words.len();
-            let spans = spans_in_bytes(spans, &message.content)?;
+            let spans = spans_in_bytes(spans, message.text())?;
             for i in tokens {
                 let place = &places[*i];
                 let inside = place.start < content.end && place.end > start;
@@ -272,7 +272,7 @@ fn weigh(
 
 /// The message as the template wrote it, and the number of bytes trimmed from its start.
 fn written<'a>(message: &'a Message, content: &str) -> Result<(&'a str, usize), String> {
-    let whole = message.content.as_str();
+    let whole = message.text();
     let trimmed = whole.trim();
     let candidates = [whole, whole.trim_start(), whole.trim_end(), trimmed];
     let found = candidates.into_iter().find(|words| content.ends_with(words));

@@ -1,11 +1,13 @@
-//! Python's behaviour that chat templates rely on: white space, JSON, and how values print.
+//! Python's behaviour that chat templates rely on: white space, lines, JSON, and how values print.
+
+#![allow(clippy::needless_pass_by_value, reason = "the signatures that minijinja requires of filters")]
 
 #[cfg(test)]
 mod tests;
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
-use minijinja::value::{Kwargs, from_args};
+use minijinja::value::{DynObject, Kwargs, ValueKind, from_args};
 use minijinja::{Error, ErrorKind, Output, State, Value};
 use serde::Deserialize;
 
@@ -74,19 +76,142 @@ pub(super) fn is_sequence(value: &Value) -> bool {
     value.is_undefined() || value.len().is_some()
 }
 
-/// Prints `{{ value }}` as Python does: `None`, `True`, `False`.
-pub(super) fn print(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Error> {
-    let name = match value.kind() {
-        minijinja::value::ValueKind::None => "None",
-        minijinja::value::ValueKind::Bool if value.is_true() => "True",
-        minijinja::value::ValueKind::Bool => "False",
-        _ => return minijinja::escape_formatter(out, state, value),
+/// The `indent` filter of Jinja2. `width` is a number of spaces, or the text that lines begin with.
+pub(super) fn indent(
+    text: &str,
+    width: Option<Value>,
+    first: Option<bool>,
+    blank: Option<bool>,
+    options: Kwargs,
+) -> Result<String, Error> {
+    let width = width.or(options.get("width")?).unwrap_or_else(|| 4.into());
+    let first = first.or(options.get("first")?) == Some(true);
+    let blank = blank.or(options.get("blank")?) == Some(true);
+    options.assert_all_used()?;
+    let beginning = match width.as_str() {
+        Some(text) => text.to_owned(),
+        // As in Python, less than none is none.
+        None => " ".repeat(usize::try_from(i64::try_from(width)?).unwrap_or(0)),
     };
-    Ok(out.write_str(name)?)
+    let mut out = String::new();
+    for (number, line) in lines(text).into_iter().enumerate() {
+        if number > 0 {
+            out.push('\n');
+        }
+        let is_indented = if number == 0 { first } else { blank || !line.is_empty() };
+        if is_indented {
+            out.push_str(&beginning);
+        }
+        out.push_str(line);
+    }
+    Ok(out)
+}
+
+/// `(text + '\n').splitlines()`.
+fn lines(text: &str) -> Vec<&str> {
+    const ENDS: [char; 10] =
+        ['\n', '\r', '\x0b', '\x0c', '\x1c', '\x1d', '\x1e', '\u{85}', '\u{2028}', '\u{2029}'];
+    let mut lines = Vec::new();
+    let mut rest = text;
+    while let Some((line, after)) = rest.split_once(ENDS) {
+        lines.push(line);
+        let is_return = rest[line.len()..].starts_with('\r');
+        rest = after.strip_prefix('\n').filter(|_| is_return).unwrap_or(after);
+    }
+    // A return at the end makes one line break with the one that is added.
+    if !text.ends_with('\r') {
+        lines.push(rest);
+    }
+    lines
+}
+
+/// The `join` filter, which writes items that are no texts as `str` does.
+pub(super) fn join(
+    state: &mut State,
+    value: Value,
+    joiner: Option<&str>,
+    attribute: Option<Value>,
+    options: Kwargs,
+) -> Result<String, Error> {
+    let joiner = joiner.or(options.get("d")?).unwrap_or_default();
+    let attribute = attribute.or(options.get("attribute")?);
+    options.assert_all_used()?;
+    let items = match attribute {
+        Some(attribute) => {
+            state.apply_filter("map", &[value, Kwargs::from_iter([("attribute", attribute)]).into()])?
+        }
+        None => value,
+    };
+    let items: Vec<String> = items.try_iter()?.map(|item| Printed(item).to_string()).collect();
+    Ok(items.join(joiner))
+}
+
+/// The `string` filter, which is `str`.
+pub(super) fn string(value: Value) -> Value {
+    if value.kind() == ValueKind::String { value } else { Printed(value).to_string().into() }
+}
+
+/// Prints `{{ value }}`, as `str` writes it.
+pub(super) fn print(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Error> {
+    minijinja::escape_formatter(out, state, &string(value.clone()))
+}
+
+/// A value as Python's `str` (`Display`) and `repr` (`Debug`) write it: as minijinja does, but for floats.
+struct Printed(Value);
+
+impl fmt::Display for Printed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.kind() {
+            ValueKind::Number | ValueKind::Seq | ValueKind::Iterable | ValueKind::Map => {
+                fmt::Debug::fmt(self, f)
+            }
+            _ => fmt::Display::fmt(&self.0, f),
+        }
+    }
+}
+
+impl fmt::Debug for Printed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = &self.0;
+        let items = || value.try_iter().into_iter().flatten().map(Self);
+        match (value.kind(), value.len(), opening(value)) {
+            (ValueKind::Number, ..) if !value.is_integer() => {
+                f.write_str(&f64::try_from(value.clone()).map_or_else(|_| value.to_string(), float))
+            }
+            (ValueKind::Seq | ValueKind::Iterable, _, Some('[')) => f.debug_list().entries(items()).finish(),
+            // `debug_tuple` writes no brackets without items.
+            (ValueKind::Seq, Some(1..), Some('(')) => {
+                let mut tuple = f.debug_tuple("");
+                items().for_each(|item| {
+                    tuple.field(&item);
+                });
+                tuple.finish()
+            }
+            (ValueKind::Map, _, Some('{')) => {
+                let pairs = value.as_object().and_then(DynObject::try_iter_pairs).into_iter().flatten();
+                f.debug_map().entries(pairs.map(|(key, value)| (Self(key), Self(value)))).finish()
+            }
+            _ => fmt::Debug::fmt(value, f),
+        }
+    }
+}
+
+/// The first character that minijinja prints, which tells lists from tuples, and from objects that print in their own way.
+fn opening(value: &Value) -> Option<char> {
+    struct First(Option<char>);
+    impl Write for First {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            self.0 = text.chars().next();
+            // No more is wanted.
+            if self.0.is_some() { Err(fmt::Error) } else { Ok(()) }
+        }
+    }
+    let mut first = First(None);
+    let _ = write!(first, "{value:?}");
+    first.0
 }
 
 /// The `tojson` filter of transformers: `json.dumps` with `ensure_ascii=False`.
-#[allow(clippy::needless_pass_by_value, reason = "the signature that minijinja requires of filters")]
 pub(super) fn tojson(value: &Value, options: Kwargs) -> Result<Value, Error> {
     let indent: Option<usize> = options.get("indent")?;
     let ascii: Option<bool> = options.get("ensure_ascii")?;
@@ -191,9 +316,9 @@ impl Dump<'_> {
     }
 }
 
-/// `repr` of a float: Rust's `Debug`, but an exponent has a sign and at least two digits.
+/// `repr` of a float: Rust's `Debug`, but an exponent has a sign and at least two digits, and `nan` small letters.
 fn float(number: f64) -> String {
-    let text = format!("{number:?}");
+    let text = format!("{number:?}").to_lowercase();
     let Some((digits, power)) = text.split_once('e') else { return text };
     let (sign, power) = power.strip_prefix('-').map_or(('+', power), |power| ('-', power));
     format!("{digits}e{sign}{power:0>2}")

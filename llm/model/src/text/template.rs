@@ -56,12 +56,16 @@ impl Template {
         environment.set_unknown_method_callback(python::method);
         environment.set_fuel(Some(FUEL));
         environment.set_formatter(python::print);
+        environment.add_filter("indent", python::indent);
+        environment.add_filter("join", python::join);
+        environment.add_filter("string", python::string);
         environment.add_filter("tojson", python::tojson);
         environment.add_filter("trim", python::trim);
         environment.add_test("iterable", python::is_iterable);
         environment.add_test("sequence", python::is_sequence);
         environment.add_function("raise_exception", refuse);
-        environment.add_function("strftime_now", move |format: &str| moment.strftime(format));
+        let strftime_now = move |format: &str| moment.strftime(format).map_err(invalid);
+        environment.add_function("strftime_now", strftime_now);
         let tokens = tokens.into_iter().collect::<BTreeMap<String, String>>().into();
         let mut template = Self { environment, tokens, default: Source::new("default"), tool_use: None };
         template.add(template.default.name, source)?;
@@ -137,6 +141,11 @@ impl Template {
         self.render_values(self.values(messages, tools)?, tools, add_generation_prompt)
     }
 
+    /// A made-up exchange as it writes it, without and with a system message, as far as it takes them.
+    pub fn examples(&self, tools: &[Json]) -> impl Iterator<Item = String> {
+        trial::exchanges().into_iter().filter_map(|turns| self.render(&turns, tools, false).ok())
+    }
+
     /// [`Template::render`] for messages already converted by [`Template::values`].
     pub(super) fn render_values(
         &self,
@@ -174,15 +183,20 @@ impl Template {
 }
 
 fn value(message: &Message) -> Value {
-    let texts = [("role", &message.role), ("content", &message.content)];
+    let content = message.content.as_ref().map(|text| ("content", text));
+    let texts = [("role", &message.role)].into_iter().chain(content);
     let texts = texts.map(|(key, text)| (key.to_owned(), Json::from(text.as_str())));
-    let all: serde_json::Map<_, _> = texts.into_iter().chain(message.fields.clone()).collect();
+    let all: serde_json::Map<_, _> = texts.chain(message.fields.clone()).collect();
     Value::from(Serde(all))
 }
 
 /// `raise_exception`, which a template calls to reject a conversation.
 fn refuse(reason: &str) -> Result<Value, Error> {
-    Err(Error::new(ErrorKind::InvalidOperation, reason.to_owned()))
+    Err(invalid(reason.to_owned()))
+}
+
+fn invalid(what: String) -> Error {
+    Error::new(ErrorKind::InvalidOperation, what)
 }
 
 /// The message of an error: the template's own, or minijinja's with the line.
@@ -195,12 +209,12 @@ fn describe(error: &Error) -> String {
     }
 }
 
-/// Replaces `{% generation %}`, with which templates mark the assistant's tokens and which prints nothing, by a
-/// condition that is always true. White space around it behaves alike.
+/// Replaces `{% generation %}`, with which templates mark the assistant's tokens and which prints nothing, by `with`,
+/// another block whose variables end with it. White space around it behaves alike.
 fn without_generation_tags(source: &str) -> String {
     let tag = |name: &str| {
         Regex::new(&format!(r"(\{{%[-+]*\s*){name}(\s*[-+]*%\}})")).expect("a regular expression")
     };
-    let begun = tag("generation").replace_all(source, "${1}if true$2");
-    tag("endgeneration").replace_all(&begun, "${1}endif$2").into_owned()
+    let begun = tag("generation").replace_all(source, "${1}with$2");
+    tag("endgeneration").replace_all(&begun, "${1}endwith$2").into_owned()
 }

@@ -35,7 +35,11 @@ fn messages(turns: &Value) -> Vec<Message> {
         let text = |key: &str| turn[key].as_str().unwrap_or_default();
         let mut fields = turn.as_object().unwrap().clone();
         fields.retain(|key, value| key != "role" && (key != "content" || value.is_null()));
-        Message { fields, ..Message::new(text("role"), text("content")) }
+        Message {
+            fields,
+            content: turn["content"].as_str().map(str::to_owned),
+            ..Message::new(text("role"), "")
+        }
     };
     turns.as_array().unwrap().iter().map(message).collect()
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+use tokensieve_base::files::read_text;
 use tokensieve_base::panics::caught;
 
 use super::Moment;
@@ -22,7 +23,7 @@ use super::template::Template;
 use super::trial;
 use crate::Error;
 use crate::Result;
-use crate::weights::Checkpoint;
+use crate::weights::{Checkpoint, LARGEST_JSON};
 
 /// Converts text to tokens and back, and conversations to text.
 #[derive(Clone, Debug)]
@@ -108,7 +109,7 @@ impl Tokenizer {
                  AutoTokenizer.from_pretrained(folder).save_pretrained(folder)",
             ));
         }
-        let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
+        let text = read_text(&path, LARGEST_JSON)?;
         growth::check(&text).map_err(|what| Error::file(&path, what))?;
         // The library panics on some files that are no tokenizers.
         let mut inner = caught(|| text.parse::<tokenizers::Tokenizer>())

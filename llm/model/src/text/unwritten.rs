@@ -151,7 +151,7 @@ fn parts(message: &Message) -> Vec<Part> {
     let is_reasoning =
         |key: &&str| message.fields.get(*key).is_some_and(|value| value.is_string() || value.is_array());
     let reasoning = REASONING.into_iter().filter(is_reasoning).map(Part::Reasoning);
-    let text = (!message.content.trim().is_empty()).then_some(Part::Text);
+    let text = (!message.text().trim().is_empty()).then_some(Part::Text);
     text.into_iter().chain(calls).chain(reasoning).collect()
 }
 
@@ -171,7 +171,7 @@ impl Part {
     fn mark_in(self, message: &mut Message, turn: usize) {
         let Some(mark) = self.mark(turn) else { return };
         match self {
-            Self::Text => message.content = mark,
+            Self::Text => message.content = Some(mark),
             Self::Call(index) => {
                 if let Some(name) = of_call(message, index, "name") {
                     *name = mark.into();

@@ -20,6 +20,7 @@ use crate::Error;
 use crate::Result;
 use crate::config::Config;
 use crate::error::MODEL;
+use crate::modules::{EMBEDDING, HEAD};
 use crate::text::{ChatTemplate, TEMPLATE_FILE, TokenizerSource, from_gguf};
 pub use new_folder::{claim, new_folder};
 pub use random::RandomModel;
@@ -253,6 +254,29 @@ impl Checkpoint {
     pub(crate) fn require_shape(&self, name: &str, shape: &[i64]) -> Result<()> {
         let Some(found) = self.shape(name).filter(|found| found != shape) else { return Ok(()) };
         let what = format!("{name} has the shape {found:?}; the configuration requires {shape:?}");
+        Err(Error::file(&self.source, what))
+    }
+
+    /// An error if the model is tied, but has an output matrix that is not its embedding: which of the two is meant is not
+    /// known, and transformers computes with both.
+    pub(crate) fn check_tied(&self) -> Result<()> {
+        let differs = match &self.store {
+            Store::Folder(_, shards) => {
+                let is_there = [EMBEDDING, HEAD].iter().all(|name| shards.shape(name).is_some());
+                let differs = self.config.tied && is_there && !shards.are_same(EMBEDDING, HEAD);
+                shards.release();
+                differs
+            }
+            // Tied means that there is no such matrix.
+            Store::Gguf(..) | Store::Random(_) => false,
+        };
+        if !differs {
+            return Ok(());
+        }
+        let what = format!(
+            "tie_word_embeddings makes {EMBEDDING} the output matrix, but {HEAD} differs from it; to compute with {HEAD}, \
+             set tie_word_embeddings to false in config.json, else remove it"
+        );
         Err(Error::file(&self.source, what))
     }
 

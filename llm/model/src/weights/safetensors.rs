@@ -6,7 +6,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
-use safetensors::tensor::Metadata;
+use safetensors::tensor::{Metadata, TensorInfo};
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 use tch::{Kind, Tensor};
@@ -118,27 +118,38 @@ impl Shards {
     }
 
     pub(crate) fn shape(&self, name: &str) -> Option<Vec<i64>> {
-        let info = self.files[*self.file_of.get(name)?].header.info(name)?;
+        let (_, info) = self.place(name)?;
         Some(info.shape.iter().map(|side| *side as i64).collect())
     }
 
     /// A tensor's type, if libtorch has it.
     pub(crate) fn kind(&self, name: &str) -> Option<Kind> {
-        kind(self.files[*self.file_of.get(name)?].header.info(name)?.dtype)
+        kind(self.place(name)?.1.dtype)
+    }
+
+    /// Whether two tensors have the same type, shape and bytes.
+    pub(crate) fn are_same(&self, one: &str, other: &str) -> bool {
+        let stored =
+            |name| self.place(name).map(|(shard, info)| (info.dtype, &info.shape, shard.bytes_of(info)));
+        stored(one) == stored(other)
+    }
+
+    /// The file that holds a tensor, and what its header says of it.
+    fn place(&self, name: &str) -> Option<(&Shard, &TensorInfo)> {
+        let shard = &self.files[*self.file_of.get(name)?];
+        Some((shard, shard.header.info(name)?))
     }
 
     /// A tensor converted to `to`. Tensors that are not floating-point are read in their own type only.
     pub(crate) fn tensor(&self, name: &str, to: Kind) -> Result<Tensor> {
-        let Some(shard) = self.file_of.get(name) else {
+        let Some((shard, info)) = self.place(name) else {
             return Err(Error::file(&self.folder, format!("has no tensor {name}")));
         };
-        let shard = &self.files[*shard];
-        let info = shard.header.info(name).expect("listed");
         let Some(stored) = kind(info.dtype).filter(|stored| is_float(*stored) || *stored == to) else {
             let what = format!("{name} is stored as {:?}; supported are F32, BF16, F16 and F64", info.dtype);
             return Err(Error::file(&shard.path, what));
         };
-        let bytes = &shard.map[shard.data + info.data_offsets.0..shard.data + info.data_offsets.1];
+        let bytes = shard.bytes_of(info);
         let shape: Vec<i64> = info.shape.iter().map(|side| *side as i64).collect();
         Ok(Tensor::f_from_data_size(bytes, &shape, stored)?.to_kind(to))
     }
@@ -165,6 +176,10 @@ impl Shard {
         let (size, header) = SafeTensors::read_metadata(&map)
             .map_err(|error| Error::file(path, format!("not a safetensors file: {error}")))?;
         Ok(Self { path: path.to_owned(), map, header, data: size + 8 })
+    }
+
+    fn bytes_of(&self, tensor: &TensorInfo) -> &[u8] {
+        &self.map[self.data + tensor.data_offsets.0..self.data + tensor.data_offsets.1]
     }
 }
 

@@ -31,7 +31,7 @@ use tokensieve_model::weights::{self, Checkpoint, RandomModel};
 use tokensieve_model::{Error, Precision, Result};
 
 /// Bytes of the largest configuration (choice).
-const LARGEST: u64 = 1 << 20;
+pub const LARGEST: u64 = 1 << 20;
 
 /// A training run, checked.
 #[derive(Debug)]
@@ -134,6 +134,7 @@ impl Config {
         let reference = reference(&settings)?;
         let lora = lora(&mut settings)?;
         growth(&settings, &train)?;
+        train::keeps_documents(&settings, &train, &objective)?;
         if let Length::Steps(steps) = train.length {
             within_the_run(&settings, &train, steps)?;
         }

@@ -533,3 +533,20 @@ fn what_is_saved_on_the_way_lies_within_the_run() {
         assert!(parse(PLAIN, &[&format!("train.save_at={wrong}")]).is_err(), "{wrong}");
     }
 }
+
+#[test]
+fn of_a_steps_documents_some_are_kept() {
+    let parsed = |batch_size: u32, within: &str| {
+        let objective =
+            format!("objective={{preset=\"masked-mle\",select={{of=\"documents\",within=\"{within}\"}}}}");
+        parse(PLAIN, &[&format!("train.batch_size={batch_size}"), &objective])
+    };
+    for batch_size in [1, 2] {
+        let error = parsed(batch_size, "batch").unwrap_err().to_string();
+        let what =
+            format!("select.keep: keeps none of the {batch_size} documents of a step (train.batch_size)");
+        assert!(error.contains(&what), "{error}");
+        parsed(batch_size, "running").unwrap();
+    }
+    parsed(3, "batch").unwrap();
+}

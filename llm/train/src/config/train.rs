@@ -8,6 +8,7 @@ use super::choices::{self, OptimizerName, Ranking, Shape};
 use super::keys;
 use super::settings::Settings;
 use tokensieve_model::Result;
+use tokensieve_objective::{Band, Granularity, Objective, Selection, Within};
 
 /// The optimizer and its settings.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -180,6 +181,22 @@ pub(super) fn train(settings: &mut Settings, file: &Path) -> Result<Train> {
         grow_rank: list("train.grow_rank").iter().filter_map(keys::growth).collect(),
         out: settings.required("train.out")?,
     })
+}
+
+/// Checks that a step selects something where it ranks its own documents: of few of them a band can be empty.
+pub(super) fn keeps_documents(settings: &Settings, train: &Train, objective: &Objective) -> Result<()> {
+    let of_a_step =
+        |selection: &&Selection| selection.of == Granularity::Document && selection.within == Within::Batch;
+    let keep = objective.selection().filter(of_a_step).map_or(Band::ALL, |selection| selection.keep);
+    if !keep.ranks(train.batch_size).is_empty() {
+        return Ok(());
+    }
+    let what = format!(
+        "keeps none of the {} documents of a step (train.batch_size); set a larger batch, a wider band, or \
+         objective.select.within = \"running\"",
+        train.batch_size
+    );
+    Err(settings.wrong("objective.select.keep", what))
 }
 
 fn early_stop(settings: &mut Settings) -> Result<Option<EarlyStop>> {

@@ -12,6 +12,7 @@ mod step;
 mod tensorboard;
 
 use std::collections::BTreeMap;
+use std::mem;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
@@ -22,7 +23,7 @@ use tensorboard::Events;
 use tokensieve_documents::{Class, Classes, JsonlFile};
 
 use crate::config;
-use crate::step::Evaluation;
+use crate::step::{Evaluation, StepReport};
 use tokensieve_kernels::memory;
 use tokensieve_model::Result;
 
@@ -56,6 +57,8 @@ pub struct Log {
     progress: Progress,
     classes: Classes,
     totals: Totals,
+    /// Whether a step without a pull was mentioned.
+    has_warned: bool,
     /// How far each file was valid when the run was opened; files that this process does not write stay so.
     marks: BTreeMap<String, u64>,
 }
@@ -71,7 +74,7 @@ pub struct Totals {
     pub seconds: f64,
     /// First and last loss.
     pub losses: Option<[f64; 2]>,
-    /// First and last NLL.
+    /// First and last NLL, where steps report it.
     pub nlls: Option<[f64; 2]>,
 }
 
@@ -108,6 +111,7 @@ impl Log {
             progress: Progress::new(step, steps),
             classes: Classes::default(),
             totals: Totals::default(),
+            has_warned: false,
             marks: marks.clone(),
         })
     }
@@ -137,13 +141,13 @@ impl Log {
         });
         let mut values = vec![
             ("train/loss", step.report.loss),
-            ("train/nll", step.report.nll),
             ("train/selected", share),
             ("train/lr", step.lr),
             ("train/gradient_norm", step.gradient_norm),
             ("time/tokens_per_second", speed),
             ("time/peak_gib", memory::gib(peak.unwrap_or(0))),
         ];
+        values.extend(step.report.nll.map(|nll| ("train/nll", nll)));
         if let Some(bytes) = step.peak_device_bytes {
             timing["peak_device_bytes"] = bytes.into();
             values.push(("time/peak_device_gib", memory::gib(bytes)));
@@ -155,7 +159,20 @@ impl Log {
         }
         self.totals.add(step);
         self.progress.show(step, share);
+        self.warn_of_nothing(step.step, step.report);
         Ok(())
+    }
+
+    /// Says of the first step in which no token has a pull that it trains nothing.
+    fn warn_of_nothing(&mut self, step: u64, report: &StepReport) {
+        let StepReport { tokens, selected, pulled, .. } = *report;
+        if pulled > 0 || mem::replace(&mut self.has_warned, true) {
+            return;
+        }
+        self.say(&format!(
+            "warning: step {step} trains nothing: none of its {tokens} tokens has a pull ({selected} are selected; a band of few \
+             tokens or documents can be empty); later such steps are not reported"
+        ));
     }
 
     /// Logs how many tokens of each class a step selected, from every predicted token and whether it was selected.
@@ -237,7 +254,7 @@ impl Totals {
         self.read += step.read;
         self.seconds += step.seconds;
         self.losses = Some([self.losses.map_or(step.report.loss, |[first, _]| first), step.report.loss]);
-        self.nlls = Some([self.nlls.map_or(step.report.nll, |[first, _]| first), step.report.nll]);
+        self.nlls = step.report.nll.map(|nll| [self.nlls.map_or(nll, |[first, _]| first), nll]);
     }
 }
 

@@ -37,12 +37,9 @@ impl Progress {
         let now = step.read as f64 / step.seconds.max(1e-9);
         let speed = self.speed.map_or(now, |speed| speed + NEWEST * (now - speed));
         self.speed = Some(speed);
-        let text = format!(
-            "loss {:.4}  nll {:.4}  selected {:.0}%  {speed:.0} tokens/s",
-            step.report.loss,
-            step.report.nll,
-            share * 100.0
-        );
+        let nll = step.report.nll.map(|nll| format!("  nll {nll:.4}")).unwrap_or_default();
+        let text =
+            format!("loss {:.4}{nll}  selected {:.0}%  {speed:.0} tokens/s", step.report.loss, share * 100.0);
         if !self.bar.is_hidden() {
             self.bar.set_message(text);
             self.bar.set_position(step.step);

@@ -6,7 +6,7 @@ use tokensieve_objective::{Objective, TokenStats};
 use super::micro::{Micro, ReferenceStats, predicting};
 use super::plan::Processes;
 use super::sharing::Sharing;
-use tokensieve_model::head::{Head, Request};
+use tokensieve_model::head::{Head, Reference, Request};
 use tokensieve_model::{Document, Model, Result};
 use tokensieve_processes::Group;
 
@@ -44,7 +44,8 @@ pub fn evaluate(
     own.retain(|document| sharing.is_own(*document));
     let members: Vec<&Document> = own.iter().map(|document| documents[*document]).collect();
     for pack in tokensieve_model::packs(&members, micro_tokens) {
-        let micro = Micro::new(documents, pack.into_iter().map(|i| own[i]).collect(), model);
+        let pack = pack.into_iter().map(|i| own[i]).collect();
+        let micro = Micro::new(documents, pack, model, &Reference::None);
         let hidden_rd = no_grad(|| model.forward(&micro.pack));
         let stats = head.statistics(&micro.rows(&hidden_rd, model.unembedding()), &Request::default());
         let tokens = micro.tokens(

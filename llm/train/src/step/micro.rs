@@ -3,7 +3,7 @@
 use tch::Tensor;
 use tokensieve_objective::{Pull, TokenStats};
 
-use tokensieve_model::head::{Place, RowStats, Rows, Top, Unembedding};
+use tokensieve_model::head::{Place, Reference, RowStats, Rows, Top, Unembedding};
 use tokensieve_model::{Document, Model, Pack, Target, dropout_keys};
 
 /// Documents packed, with their places in the batch.
@@ -60,9 +60,15 @@ pub(super) fn known(
 }
 
 impl Micro {
-    pub(super) fn new(batch: &[&Document], documents: Vec<usize>, model: &Model) -> Self {
+    /// Packs documents of a batch for a model and its reference.
+    pub(super) fn new(
+        batch: &[&Document],
+        documents: Vec<usize>,
+        model: &Model,
+        reference: &Reference,
+    ) -> Self {
         let members: Vec<&Document> = documents.iter().map(|index| batch[*index]).collect();
-        let pack = model.pack(&members);
+        let pack = reference.pack(model, &members);
         let labels = pack.targets.iter().map(|target| target.label).collect();
         Self { documents, pack, labels }
     }

@@ -78,8 +78,9 @@ pub fn step(
         passes.add_up_gradients()?;
 
         let own = |token: &TokenStats| passes.sharing.is_own(token.document as usize);
-        let sums = passes.sharing.sums(report::sums(rule, &tokens, &pulls, own))?;
-        Ok(report::report(batch, &tokens, &pulls, sums, passes.clock.phases()))
+        let [loss, nll] = passes.sharing.sums(report::sums(rule, &tokens, &pulls, own))?;
+        let nll = (!matches!(plan, Plan::RankedInInt8(_))).then_some(nll);
+        Ok(report::report(batch, &tokens, &pulls, loss, nll, passes.clock.phases()))
     })
 }
 

@@ -79,7 +79,7 @@ impl Passes<'_> {
     }
 
     pub(super) fn pack(&self, documents: &[usize]) -> Micro {
-        Micro::new(self.batch, documents.to_vec(), self.model)
+        Micro::new(self.batch, documents.to_vec(), self.model, self.reference)
     }
 
     /// Statistics of a micro-batch's tokens; nothing stays for a backward pass.

@@ -51,7 +51,8 @@ pub(super) enum Plan {
     ///
     /// Where the weights are not trained, ranking costs as much as half of a step, so choosing a quarter of the documents
     /// saves little. In int8 it costs half of that. Two things may differ from the exact ranking: the order of documents
-    /// with nearly equal criteria, and the normaliser of objectives some of whose pulls vanish.
+    /// with nearly equal criteria, and the normaliser of objectives some of whose pulls vanish, or that match the gradient
+    /// of −log p on all documents.
     RankedInInt8(Box<dyn Rule>),
 }
 

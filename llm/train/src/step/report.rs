@@ -32,8 +32,8 @@ pub struct Record {
 pub struct StepReport {
     /// The objective's loss, divided by the batch's normaliser.
     pub loss: f64,
-    /// Mean −log p of the predicted tokens.
-    pub nll: f64,
+    /// Mean −log p of the predicted tokens; `None` where int8 ranked the documents, as some are then approximate.
+    pub nll: Option<f64>,
     /// Predicted tokens.
     pub tokens: usize,
     /// Those that the objective selected.
@@ -94,7 +94,8 @@ pub(super) fn report(
     batch: &[&Document],
     tokens: &Tokens,
     pulls: &Pulls,
-    [loss, nll]: [f64; 2],
+    loss: f64,
+    nll: Option<f64>,
     phases: Vec<(&'static str, f64)>,
 ) -> StepReport {
     let record = |((token, label), selected): ((&TokenStats, &u32), &bool)| Record {
@@ -108,7 +109,7 @@ pub(super) fn report(
     };
     StepReport {
         loss: loss / pulls.normaliser,
-        nll: nll / tokens.stats.len().max(1) as f64,
+        nll: nll.map(|nll| nll / tokens.stats.len().max(1) as f64),
         tokens: tokens.stats.len(),
         selected: pulls.kept,
         pulled: pulls.pulled,

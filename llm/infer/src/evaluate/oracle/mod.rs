@@ -100,8 +100,8 @@ impl Oracle {
         let seconds = began.elapsed().as_secs_f64();
         let ids = self.rows.iter().map(|row| row.id.clone()).collect();
         let tallies: Vec<_> = rows.iter().map(|tokens| measures::tally(tokens)).collect();
-        let mut results = TaskResults::new(MEASURES, ids, &tallies, seconds, seed);
-        results.sha256 = self.rows.iter().map(|row| hash(&row.text)).collect();
+        let sha256 = self.rows.iter().map(|row| hash(&row.text)).collect();
+        let mut results = TaskResults::new(MEASURES, ids, sha256, &tallies, seconds, seed);
         results.groups = groups(rows.iter().flatten().map(|(class, score)| (*class, score)));
         Ok(Some((results, Scores { oracle: self, rows })))
     }

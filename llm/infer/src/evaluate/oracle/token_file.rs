@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::{BufRead as _, BufReader};
+use std::io::BufReader;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use tokensieve_base::files::write_atomically_with;
+use tokensieve_base::files::{read_line, write_atomically_with};
 use tokensieve_model::{Error, Result};
 use tokensieve_tasks::oracle::Class;
 
@@ -33,9 +33,9 @@ struct Line<'a> {
 
 /// Whether a file's first line is one of these.
 pub(in super::super) fn is_token_file(path: &Path) -> bool {
-    let mut first = String::new();
-    let read = File::open(path).and_then(|file| BufReader::new(file).read_line(&mut first));
-    read.is_ok() && serde_json::from_str::<Line>(&first).is_ok()
+    let mut first = Vec::new();
+    let read = File::open(path).and_then(|file| read_line(&mut BufReader::new(file), &mut first));
+    read.is_ok() && serde_json::from_slice::<Line>(&first).is_ok()
 }
 
 /// Writes the scores of all files in JSON lines, one line per row, atomically.

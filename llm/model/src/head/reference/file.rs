@@ -13,7 +13,8 @@
 //! Older files have no `tail_log_probs`: what is missing to 1 takes their place.
 //!
 //! The metadata say what made it: `format`, `model` (a hash, or the name of a language), `adapter` (a hash, or nothing),
-//! `data` (a hash), `vocabulary`. Older files do not say which adapter.
+//! `precision` (its name, or nothing for a language), `data` (a hash), `vocabulary`. Older files do not say which adapter
+//! and precision.
 #![allow(unsafe_code)] // Memory-mapping.
 
 use std::collections::HashMap;
@@ -60,6 +61,8 @@ pub struct TopFile {
     pub model: String,
     /// Hash of the adapter on that checkpoint, empty if there was none; `None` in an older file, which does not say.
     pub adapter: Option<String>,
+    /// Name of the precision that it was computed in, empty for a language; `None` in an older file.
+    pub precision: Option<String>,
     /// Hash of the data set that it was made for.
     pub data: String,
     /// Where the tokens of each row's documents lie, the row's first one's first.
@@ -129,6 +132,7 @@ impl TopFile {
             vocabulary: entry("vocabulary").parse().unwrap_or(0),
             model: entry("model"),
             adapter: metadata.get("adapter").cloned(),
+            precision: metadata.get("precision").cloned(),
             data: entry("data"),
             rows,
             labels: place("labels", Dtype::I32, &one)?,

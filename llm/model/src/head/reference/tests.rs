@@ -16,7 +16,9 @@ const VOCABULARY: i64 = 9;
 fn write(path: &Path, of: &str, top: &Top) {
     let mut table = TopTable::new(top.k);
     table.push([(0, 1)], &[3], [0.5], top);
-    table.write(path, VOCABULARY, Origin { model: of, adapter: None, data: "d" }).unwrap();
+    table
+        .write(path, VOCABULARY, Origin { model: of, adapter: None, precision: Some("f32"), data: "d" })
+        .unwrap();
 }
 
 /// The same file as it was before it had the tails.
@@ -50,10 +52,10 @@ fn a_small_rest_keeps_its_digits() {
     near(tail(&path, 2), 1e-9 + 1e-12);
     near(tail(&path, 1), 0.35);
     let open = || TopFile::open(&path, VOCABULARY, "d").unwrap();
-    assert_eq!(open().adapter.as_deref(), Some(""));
+    assert_eq!((open().adapter.as_deref(), open().precision.as_deref()), (Some(""), Some("f32")));
     near(open().share(), 1.0);
     without_tails(&path, "hash");
-    assert_eq!(open().adapter, None);
+    assert_eq!((open().adapter, open().precision), (None, None));
     assert!((0.0..1e-6).contains(&tail(&path, 3)));
     near(tail(&path, 1), 0.35);
 }

@@ -16,6 +16,8 @@ pub struct Origin<'a> {
     pub model: &'a str,
     /// Hash of the adapter on the checkpoint.
     pub adapter: Option<&'a str>,
+    /// The checkpoint's precision as it was computed with; `None` for a language.
+    pub precision: Option<&'a str>,
     /// Hash of the data set.
     pub data: &'a str,
 }
@@ -79,6 +81,7 @@ impl TopTable {
             ("format", FORMAT),
             ("model", origin.model),
             ("adapter", origin.adapter.unwrap_or_default()),
+            ("precision", origin.precision.unwrap_or_default()),
             ("data", origin.data),
             ("vocabulary", vocabulary.as_str()),
         ];

@@ -26,6 +26,9 @@
 
 static atomic_long calls;
 
+// Programs that this one starts are left alone: they would count calls of their own.
+__attribute__((constructor)) static void only_here(void) { unsetenv("LD_PRELOAD"); }
+
 static int is_below(const char *path) {
     const char *folder = getenv("FAULT_BELOW");
     return folder && strncmp(path, folder, strlen(folder)) == 0;

@@ -3,20 +3,25 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use tokensieve_infer::evaluate::symbol_tokens;
+use crate::evaluate::symbol_tokens;
+use tokensieve_documents::DataSet;
 use tokensieve_model::head::{Origin, Top, TopTable};
 use tokensieve_model::text::Tokenizer;
 use tokensieve_model::{Document, Error, Result};
 use tokensieve_tasks::oracle::{self, Language, Token};
-use tokensieve_train::TopkData;
-use tokensieve_train::config::Config;
 
-/// Writes the distribution, without noise, of every token that `config` trains on: rows of this split and seed of the
-/// oracle language. Returns the number of documents and that of tokens of the largest support.
-pub(super) fn write(config: &Config, split: &str, seed: u64, path: &Path) -> anyhow::Result<(usize, usize)> {
-    let language = Language::new(seed, oracle::settings(split)?);
-    let TopkData { base, tokenizer, set } = TopkData::read(config)?;
-    let symbols = Symbols::new(&tokenizer)?;
+/// Writes the distribution, without noise, of every token that a data set predicts: rows of this split and seed of the
+/// oracle language, for a model with so many tokens in its vocabulary. Returns the number of tokens of the largest support.
+pub fn write(
+    split: &str,
+    seed: u64,
+    tokenizer: &Tokenizer,
+    set: &DataSet,
+    vocabulary: i64,
+    path: &Path,
+) -> Result<usize> {
+    let language = Language::new(seed, oracle::settings(split).map_err(Error::other)?);
+    let symbols = Symbols::new(tokenizer)?;
     let truths = set.documents.iter().map(|document| {
         symbols.truth(&language, document).map_err(|what| {
             let what =
@@ -37,8 +42,9 @@ pub(super) fn write(config: &Config, split: &str, seed: u64, path: &Path) -> any
         table.push([(document.row, truth.len())], &labels, losses, &top);
     }
     let model = format!("oracle/{split}/{seed}");
-    table.write(path, base.config().vocab_size, Origin { model: &model, adapter: None, data: &set.hash })?;
-    Ok((truths.len(), k))
+    let origin = Origin { model: &model, adapter: None, precision: None, data: &set.hash };
+    table.write(path, vocabulary, origin)?;
+    Ok(k)
 }
 
 /// A predicted token and its distribution.
@@ -126,5 +132,22 @@ impl<'t> Symbols<'t> {
         let weights = &document.weights[document.tokens.len() - body.len()..];
         let all = of_symbols.chain(end.map(Truth::certain)).zip(weights);
         Ok(all.filter(|(_, weight)| **weight != 0.0).map(|(truth, _)| truth).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_support_comes_first_and_what_cannot_stand_there_fills_it_up() {
+        let token = Truth { label: 1, support: vec![(5, 0.25), (1, 0.75)] };
+        let mut top = Top::of(4);
+        token.append(&mut top);
+        assert_eq!((top.ids, top.probabilities), (vec![1, 5, 0, 2], vec![0.75, 0.25, NEVER, NEVER]));
+        assert_eq!(top.tails, [0.0]);
+        assert_eq!(token.loss(), -0.75_f64.ln());
+        let wrong = Truth { label: 0, ..token };
+        assert_eq!(wrong.loss(), -f64::from(NEVER).ln());
     }
 }
