@@ -3,6 +3,7 @@
 use crate::cache::remove_folder;
 use anyhow::{Context as _, Result};
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use tokensieve_base::files;
 
@@ -23,22 +24,27 @@ pub(super) fn replace(folder: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> 
         fs::rename(&old, folder).with_context(replacing)?;
     }
     fs::create_dir(&new).with_context(|| format!("making {}", new.display()))?;
-    if let Err(error) = fill(&new) {
-        // Incomplete contents are of no use, and the disk may be full.
+    let filled = fill(&new).and_then(|()| exchange(&new, folder, &old).with_context(replacing));
+    if filled.is_err() {
+        // What did not get its name is of no use, and the disk may be full.
         let _ = fs::remove_dir_all(&new);
-        return Err(error);
-    }
-    if folder.exists() {
-        fs::rename(folder, &old).with_context(replacing)?;
-    }
-    if let Err(error) = fs::rename(&new, folder) {
-        let _ = fs::rename(&old, folder);
-        let _ = fs::remove_dir_all(&new);
-        return Err(error).with_context(replacing);
+        return filled;
     }
     // What cannot be removed now, the next report removes.
     let _ = remove_folder(&old);
     Ok(())
+}
+
+/// Gives a new folder the name of the old one, which gets another; that stays as it was if the new one cannot have it.
+fn exchange(new: &Path, folder: &Path, old: &Path) -> io::Result<()> {
+    if folder.exists() {
+        fs::rename(folder, old)?;
+    }
+    let named = fs::rename(new, folder);
+    if named.is_err() {
+        let _ = fs::rename(old, folder);
+    }
+    named
 }
 
 fn beside(folder: &Path, ending: &str) -> PathBuf {
