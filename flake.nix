@@ -48,7 +48,7 @@
             '';
 
           # Besides Rust's own files: what is compiled in, compared with, or served.
-          kept = ".*\\.(snap|csv|toml|md|html|css|js|svg|woff2|json|txt|cc|sh|gguf|jinja|parquet|safetensors|jsonl|gz|cu|tsv)|.*/LICENSE-[A-Z]+|.*/justfile|.*/scripts/[^/]+";
+          kept = ".*\\.(snap|csv|toml|md|html|css|js|svg|woff2|json|txt|cc|sh|gguf|jinja|parquet|safetensors|jsonl|gz|c|cu|tsv)|.*/LICENSE-[A-Z]+|.*/justfile|.*/scripts/[^/]+";
           src = lib.cleanSourceWith {
             src = ./.;
             name = "tokensieve";
