@@ -18,7 +18,11 @@ const MANY: usize = 2000;
 pub fn estimate(measure: &Measure, tallies: &[&[f64]], asked: &[String], seed: u64) -> Estimate {
     let of = |sums: &[&[f64]]| (measure.of)(sums[0]);
     let found = bootstrap(&[tallies], asked, of, seed);
-    if measure.unit == Unit::Share { with_unseen(of_share(found)) } else { found }
+    if measure.unit != Unit::Share {
+        return found;
+    }
+    let behind = groups(tallies.len(), asked).into_iter().zip(tallies).filter(|(_, tally)| counts_in(tally));
+    with_unseen(of_share(found), behind.map(|(group, _)| group).collect::<BTreeSet<_>>().len())
 }
 
 /// A share, which lies between 0 and 1, as does its interval.
@@ -26,13 +30,13 @@ pub(crate) fn of_share(found: Estimate) -> Estimate {
     Estimate { low: found.low.clamp(0.0, 1.0), high: found.high.clamp(0.0, 1.0), ..found }
 }
 
-/// A share of nothing or of everything, with the interval of so many questions that all came out the same: resampling them
-/// shows no other.
-pub(crate) fn with_unseen(found: Estimate) -> Estimate {
+/// A share of nothing or of everything, with the interval of so many observations that all came out the same: resampling
+/// them shows no other.
+pub(crate) fn with_unseen(found: Estimate, n: usize) -> Estimate {
     if found.low < found.high || ![0.0, 1.0].contains(&found.value) {
         return found;
     }
-    let seen = binomial_interval(if found.value == 0.0 { 0 } else { found.n }, found.n, 0.95);
+    let seen = binomial_interval(if found.value == 0.0 { 0 } else { n }, n, 0.95);
     seen.map_or(found, |Estimate { low, high, .. }| Estimate { low, high, ..found })
 }
 
@@ -179,6 +183,12 @@ mod tests {
         // Two questions that ask the same are no sample.
         let pair = estimate(&measure, &slices(&one[..2]), &["a", "a"].map(str::to_owned), 1);
         assert!(pair.n == 2 && pair.low.is_nan(), "{pair:?}");
+        let all = tallies(&[true; 20]);
+        let once = estimate(&measure, &slices(&all), &[], 1);
+        assert!((once.low - 0.8316).abs() < 1e-4, "{once:?}");
+        let names = &both[..20];
+        let found = estimate(&measure, &slices(&twice(&all)), &[names, names].concat(), 1);
+        assert_eq!(found, Estimate { n: 40, ..once });
     }
 
     #[test]

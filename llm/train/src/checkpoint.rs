@@ -111,8 +111,8 @@ impl State {
 /// A file that differs from its checksum.
 const CHANGED: &str = "has changed since it was written: its checksum is another";
 
-/// Writes the folder `name` below `parent` atomically: what was there before stays until the new one is complete. Files in
-/// it that the new one does not have, such as a model card, stay for good.
+/// Writes the folder `name` below `parent`: what was there before stays until the new one is complete. Files in it that the
+/// new one does not have, such as a model card, stay for good. A new folder appears as a whole; see [`replace`] for others.
 pub fn write(parent: &Path, name: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     let (unfinished, folder) = (parent.join(format!("{UNFINISHED}{name}")), parent.join(name));
     remove(&unfinished)?;

@@ -62,11 +62,13 @@ fn stated(reply: &str) -> Option<&str> {
 /// The first sentence of a text, up to a reason, without the emphasis and the quotes around it. A formula on lines of its
 /// own is one.
 fn sentence(text: &str) -> &str {
-    pattern!(DISPLAYED, r"(?s)^(?:\$\$(.+?)\$\$|\\\[(.+?)\\\])");
+    pattern!(DISPLAYED, r"(?s)^(?:\$\$(.+?)\$\$|\\\[(.+?)(?:\\\]|\z)|\\\(\s*\n(.+?)(?:\\\)|\z))");
     pattern!(END, r"\n|\.\s|[\s,;(]+(?:since|because|where)\b");
     let around = |c: char| c.is_whitespace() || "*_`\"“”".contains(c);
     let text = text.trim_start_matches(|c| around(c) || c == ':');
-    if let Some(formula) = DISPLAYED.captures(text).and_then(|found| found.get(1).or(found.get(2))) {
+    if let Some(found) = DISPLAYED.captures(text)
+        && let Some(formula) = (1..=3).find_map(|kind| found.get(kind))
+    {
         return formula.as_str().trim();
     }
     let end = END.find(text).map_or(text.len(), |end| end.start());
@@ -120,10 +122,10 @@ fn last_number(reply: &str) -> Option<&str> {
 
 /// The formulas of a text in `$…$`, `$$…$$`, `\(…\)` and `\[…\]`: with what is around them, and without.
 fn formulas(text: &str) -> Vec<(Match<'_>, &str)> {
-    // An escaped dollar sign opens nothing, nor does that of an amount in prose: `$5 and`.
+    // An escaped dollar sign opens nothing, nor does that of an amount in prose: `$5 and`, `5$ and`.
     pattern!(
         FORMULA,
-        r"(?sx)\\\$ | \$\d[\d,.]*\s+[a-z]{2,}
+        r"(?sx)\\\$ | \$\d[\d,.]*\s+[a-z]{2,} | \d\$(?:[\s.,;:!?)]|\z)
         | \$\$(.+?)\$\$ | \$((?:[^$\\\n]|\\.)+)\$ | \\\((.+?)(?:\\\)|\z) | \\\[(.+?)(?:\\\]|\z)"
     );
     FORMULA
@@ -168,6 +170,10 @@ mod tests {
             "The answer is:\n\\[\n5\n\\]",
             "The answer is:\n\n\\[ 5 \\]\n",
             "The answer is: \\(5\\).",
+            "The answer is \\(\n5\n\\)",
+            "The answer is:\n\\[\n5",
+            "She paid 7$ and 5$.",
+            "3$ + 2$ = 5$",
         ] {
             assert!(found(reply).is_some_and(|found| equal(found, "5")), "{reply}: {:?}", found(reply));
         }

@@ -108,14 +108,17 @@ mod tests {
 
     #[test]
     fn redundant_tensors_and_those_outside_of_the_transformer_are_allowed() {
-        let frequencies = ("model.layers.0.self_attn.rotary_emb.inv_freq", one());
-        load(None, &[frequencies, (modules::HEAD, embedding()), ("score.weight", one())]).unwrap();
+        let frequencies = "model.layers.0.self_attn.rotary_emb.inv_freq";
+        for kind in [Kind::Float, Kind::BFloat16, Kind::Double] {
+            let head = (modules::HEAD, embedding().to_kind(kind));
+            load(None, &[(frequencies, one()), head, ("score.weight", one())]).unwrap();
+        }
     }
 
     #[test]
     fn an_output_matrix_that_would_be_ignored_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
-        for head in [one(), embedding() * 1.5, embedding().to_kind(Kind::Double)] {
+        for head in [one(), embedding() * 1.5, (embedding() * 1.5).to_kind(Kind::Double)] {
             let checkpoint = checkpoint(None, &[(modules::HEAD, head)]);
             let loaded = Model::load(&checkpoint, Kind::Float, Device::Cpu).map(drop);
             let converted = convert(&checkpoint, &folder.path().join("new"), Kind::Float);

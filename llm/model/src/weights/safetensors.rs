@@ -127,11 +127,24 @@ impl Shards {
         kind(self.place(name)?.1.dtype)
     }
 
-    /// Whether two tensors have the same type, shape and bytes.
+    /// Whether two tensors have the same shape and numbers, those of the wider type rounded to the narrower.
     pub(crate) fn are_same(&self, one: &str, other: &str) -> bool {
-        let stored =
-            |name| self.place(name).map(|(shard, info)| (info.dtype, &info.shape, shard.bytes_of(info)));
-        stored(one) == stored(other)
+        let (Some((shard, info)), Some((other_shard, other_info))) = (self.place(one), self.place(other))
+        else {
+            return false;
+        };
+        if info.shape != other_info.shape {
+            return false;
+        }
+        if info.dtype == other_info.dtype {
+            return shard.bytes_of(info) == other_shard.bytes_of(other_info);
+        }
+        let kinds = [info, other_info].map(|info| kind(info.dtype));
+        let Some(to) = kinds.into_iter().flatten().min_by_key(|kind| kind.elt_size_in_bytes()) else {
+            return false;
+        };
+        let read = |name| self.tensor(name, to).ok();
+        read(one).zip(read(other)).is_some_and(|(one, other)| one.equal(&other))
     }
 
     /// The file that holds a tensor, and what its header says of it.
