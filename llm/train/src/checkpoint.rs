@@ -112,7 +112,8 @@ impl State {
 const CHANGED: &str = "has changed since it was written: its checksum is another";
 
 /// Writes the folder `name` below `parent`: what was there before stays until the new one is complete. Files in it that the
-/// new one does not have, such as a model card, stay for good. A new folder appears as a whole; see [`replace`] for others.
+/// new one does not have, such as a model card, stay for good. A new folder appears as a whole; into one
+/// that is there the files move one by one, the old ones first.
 pub fn write(parent: &Path, name: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     let (unfinished, folder) = (parent.join(format!("{UNFINISHED}{name}")), parent.join(name));
     remove(&unfinished)?;
