@@ -105,13 +105,13 @@ pub(crate) enum Lab {
     Collect {
         #[command(flatten)]
         of: OfPlan,
-        /// What another machine collected; runs that are not kept yet are added
+        /// What another machine collected; runs that are not kept yet are added, with --restate as runs of the plan's settings
         #[arg(long, value_name = "FILE.jsonl.gz")]
         from: Vec<PathBuf>,
         /// The file, to which new runs are added; paper/recorded/PLAN.jsonl.gz by default
         #[arg(long, value_name = "FILE.jsonl.gz")]
         out: Option<PathBuf>,
-        /// The settings of kept runs are those that the plan has now: nothing that was changed since moves a number
+        /// File kept runs under the settings that the plan has now: what was changed since changes no result
         #[arg(long)]
         restate: bool,
     },

@@ -17,12 +17,9 @@ const MANY: usize = 2000;
 /// its sums. `asked` says for each question what it asks, as text or hash; without it no two are taken for the same.
 pub fn estimate(measure: &Measure, tallies: &[&[f64]], asked: &[String], seed: u64) -> Estimate {
     let of = |sums: &[&[f64]]| (measure.of)(sums[0]);
-    let found = bootstrap(&[tallies], asked, of, seed);
-    if measure.unit != Unit::Share {
-        return found;
-    }
-    let behind = groups(tallies.len(), asked).into_iter().zip(tallies).filter(|(_, tally)| counts_in(tally));
-    with_unseen(of_share(found), behind.map(|(group, _)| group).collect::<BTreeSet<_>>().len())
+    let (n, found) = bootstrap(&[tallies], asked, of, seed);
+    let found = if measure.unit == Unit::Share { with_unseen(of_share(found)) } else { found };
+    Estimate { n, ..found }
 }
 
 /// A share, which lies between 0 and 1, as does its interval.
@@ -30,13 +27,13 @@ pub(crate) fn of_share(found: Estimate) -> Estimate {
     Estimate { low: found.low.clamp(0.0, 1.0), high: found.high.clamp(0.0, 1.0), ..found }
 }
 
-/// A share of nothing or of everything, with the interval of so many observations that all came out the same: resampling
-/// them shows no other.
-pub(crate) fn with_unseen(found: Estimate, n: usize) -> Estimate {
+/// A share of nothing or of everything, with the interval of `n` observations that all came out the same: resampling them
+/// shows no other.
+pub(crate) fn with_unseen(found: Estimate) -> Estimate {
     if found.low < found.high || ![0.0, 1.0].contains(&found.value) {
         return found;
     }
-    let seen = binomial_interval(if found.value == 0.0 { 0 } else { n }, n, 0.95);
+    let seen = binomial_interval(if found.value == 0.0 { 0 } else { found.n }, found.n, 0.95);
     seen.map_or(found, |Estimate { low, high, .. }| Estimate { low, high, ..found })
 }
 
@@ -54,11 +51,18 @@ pub fn compare(
 ) -> Estimate {
     assert_eq!(tallies.len(), baseline.len(), "the same questions");
     let of = |sums: &[&[f64]]| (measure.of)(sums[0]) - (measure.of)(sums[1]);
-    bootstrap(&[tallies, baseline], asked, of, seed)
+    let (n, found) = bootstrap(&[tallies, baseline], asked, of, seed);
+    Estimate { n, ..found }
 }
 
-/// The quantity `of` the sums of each side's tallies, resampling groups of questions.
-fn bootstrap(sides: &[&[&[f64]]], asked: &[String], of: impl Fn(&[&[f64]]) -> f64, seed: u64) -> Estimate {
+/// The number of questions that add something to all sides' sums, and the quantity `of` these sums, resampling groups of
+/// questions; its `n` is the number of groups.
+fn bootstrap(
+    sides: &[&[&[f64]]],
+    asked: &[String],
+    of: impl Fn(&[&[f64]]) -> f64,
+    seed: u64,
+) -> (usize, Estimate) {
     let n = sides[0].len();
     let group_of = groups(n, asked);
     let widths: Vec<usize> = sides.iter().map(|side| side.first().map_or(0, |tally| tally.len())).collect();
@@ -72,7 +76,7 @@ fn bootstrap(sides: &[&[&[f64]]], asked: &[String], of: impl Fn(&[&[f64]]) -> f6
     let behind: Vec<usize> = (0..n).filter(is_behind).map(|question| group_of[question]).collect();
     let groups_behind: Vec<usize> = behind.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
     let count = group_of.iter().max().map_or(0, |last| last + 1);
-    Estimate { n: behind.len(), ..resample(count, &groups_behind, seed, value_of) }
+    (behind.len(), resample(count, &groups_behind, seed, value_of))
 }
 
 /// The group of each of `n` questions, in the order of their first ones. Questions that ask the same have one answer

@@ -23,9 +23,109 @@ pub fn check_folder(path: &Path) -> Result<(), Error> {
     Err(Error::at(there)(io::Error::new(ErrorKind::NotADirectory, what)))
 }
 
+/// Replaces a folder by what `fill` writes into a `new` one: until that is whole, the old one stays; then it gets the name
+/// `old`, and goes once its own name is the new one's. Only one process may do this with a folder at a time.
+pub fn replace_folder<E: From<Error>>(
+    folder: &Path,
+    [new, old]: [&Path; 2],
+    fill: impl FnOnce(&Path) -> Result<(), E>,
+) -> Result<(), E> {
+    check_folder(folder)?;
+    // What killed processes left; one that was killed between the two names left no folder but the old one.
+    remove(new)?;
+    if folder.exists() {
+        remove(old)?;
+    } else if old.exists() {
+        fs::rename(old, folder).map_err(Error::at(folder))?;
+    }
+    fs::create_dir_all(new).map_err(Error::at(new))?;
+    let filled = fill(new).and_then(|()| Ok(exchange(new, folder, old).map_err(Error::at(folder))?));
+    if filled.is_err() {
+        // What did not get its name is of no use, and the disk may be full.
+        let _ = fs::remove_dir_all(new);
+        return filled;
+    }
+    // What cannot be removed now, the next replacement removes.
+    let _ = remove(old);
+    Ok(())
+}
+
+/// Gives a new folder the name of the old one, which gets another; that stays as it was if the new one cannot have it.
+fn exchange(new: &Path, folder: &Path, old: &Path) -> io::Result<()> {
+    if folder.exists() {
+        fs::rename(folder, old)?;
+    }
+    let named = fs::rename(new, folder);
+    if named.is_err() {
+        let _ = fs::rename(old, folder);
+    }
+    named
+}
+
+/// Removes a folder, if there is one.
+fn remove(folder: &Path) -> Result<(), Error> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::at(folder)(error)),
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn the_old_folder_stays_until_the_new_one_is_whole() {
+        let parent = tempfile::tempdir().unwrap();
+        let [folder, new, old] = ["out/report", "out/new", "out/old"].map(|name| parent.path().join(name));
+        let replace = |name: &str, is_full: bool| {
+            replace_folder(&folder, [&new, &old], |new| {
+                fs::write(new.join(name), name).map_err(Error::at(new))?;
+                if !is_full {
+                    return Ok(());
+                }
+                assert_eq!(names(&folder), ["one"]);
+                Err(Error::at(new)(io::Error::other("the disk is full")))
+            })
+        };
+        replace("one", false).unwrap();
+        assert!(replace("half", true).unwrap_err().to_string().ends_with("new: the disk is full"));
+        assert_eq!(names(&folder), ["one"]);
+        replace("two", false).unwrap();
+        assert_eq!(names(&folder), ["two"]);
+        assert_eq!(names(&parent.path().join("out")), ["report"]);
+    }
+
+    #[test]
+    fn what_killed_processes_left_is_put_right() {
+        let parent = tempfile::tempdir().unwrap();
+        let [folder, new, old] = ["report", "new", "old"].map(|name| parent.path().join(name));
+        let leave = |folder: &Path, name: &str| {
+            fs::create_dir_all(folder).unwrap();
+            fs::write(folder.join(name), "").unwrap();
+        };
+        let fail = || {
+            let no_room = |new: &Path| Err(Error::at(new)(io::Error::other("no room")));
+            assert!(replace_folder(&folder, [&new, &old], no_room).is_err());
+            names(&folder)
+        };
+        // Between the two names.
+        leave(&new, "new");
+        leave(&old, "old");
+        assert_eq!(fail(), ["old"]);
+        // After them.
+        leave(&old, "older");
+        assert_eq!(fail(), ["old"]);
+        assert_eq!(names(parent.path()), ["report"]);
+    }
 
     #[test]
     fn a_file_in_the_place_of_a_folder_is_named() {

@@ -1,13 +1,14 @@
 //! Writes a checkpoint as a Hugging Face folder that `transformers` loads.
 
-use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use serde_json::{Map, Value, json};
 use tch::{Kind, Tensor};
 
 use tokensieve_base::files::write_atomically;
 
+use crate::adapter::is_of_adapter;
 use crate::modules::HEAD;
 use crate::text::{self, BuiltTokenizer, Tokenizer, TokenizerSource};
 use crate::weights::safetensors::{INDEX, OTHERS_TOKENIZER, TEXT_FILES, WHOLE};
@@ -23,8 +24,26 @@ pub fn is_of_weights(name: &str) -> bool {
     name == WHOLE || name == INDEX || shard.is_some_and(|(which, of)| is_number(which) && is_number(of))
 }
 
+/// Whether a file of this name is part of an exported model: of its weights, its configuration or its texts.
+pub fn is_of_model(name: &str) -> bool {
+    is_of_weights(name) || [CONFIG, OTHERS_TOKENIZER].contains(&name) || TEXT_FILES.contains(&name)
+}
+
+/// The files of an exported model or adapter in a folder, which may have others.
+pub fn exported(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).map_err(Error::io(folder))?;
+    let names: io::Result<Vec<_>> = entries.map(|entry| Ok(entry?.file_name().into_string().ok())).collect();
+    let mut names: Vec<String> = names.map_err(Error::io(folder))?.into_iter().flatten().collect();
+    names.retain(|name| is_of_model(name) || is_of_adapter(name));
+    names.extend(text::further(folder)?);
+    Ok(names.into_iter().map(|name| folder.join(name)).collect())
+}
+
 /// Maximum size of a file of weights, as in `transformers`.
 const SHARD: usize = 5_000_000_000;
+
+/// The model's configuration.
+const CONFIG: &str = "config.json";
 
 /// How replies are generated, and at which tokens they end.
 const GENERATION: &str = "generation_config.json";
@@ -120,7 +139,7 @@ fn shards(plan: Vec<Planned>, limit: usize) -> Vec<Vec<Planned>> {
 }
 
 fn copy_or_write_config(checkpoint: &Checkpoint, folder: &Path, kind: Kind) -> Result<()> {
-    let path = folder.join("config.json");
+    let path = folder.join(CONFIG);
     let dtype = match kind {
         Kind::BFloat16 => "bfloat16",
         Kind::Half => "float16",
@@ -128,7 +147,7 @@ fn copy_or_write_config(checkpoint: &Checkpoint, folder: &Path, kind: Kind) -> R
     };
     match checkpoint.tokenizer_source()? {
         TokenizerSource::Folder(source) => {
-            let from = source.join("config.json");
+            let from = source.join(CONFIG);
             let text = fs::read_to_string(&from).map_err(Error::io(&from))?;
             let mut config: Map<String, Value> =
                 serde_json::from_str(&text).map_err(|error| Error::file(&from, error))?;
@@ -386,6 +405,6 @@ mod tests {
         assert_eq!(failed.unwrap_err().to_string(), "no");
         assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
         export(&checkpoint, &folder, kind, |name| checkpoint.tensor(name, kind)).unwrap();
-        assert!(folder.join("config.json").is_file() && folder.join(WHOLE).is_file());
+        assert!(folder.join(CONFIG).is_file() && folder.join(WHOLE).is_file());
     }
 }

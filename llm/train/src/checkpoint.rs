@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use tokensieve_base::files::{self, write_atomically};
 use tokensieve_data::sha256_of;
-use tokensieve_model::{Error, Result, is_of_weights};
+use tokensieve_model::{Error, Result, is_of_model, is_of_weights};
 
 /// What a run remembers between steps besides tensors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,6 +54,8 @@ const CHECKSUM: &str = "# SHA-256 of the lines above: ";
 const COMPLETE: &str = "step-";
 /// What the name of a folder being filled begins with.
 const UNFINISHED: &str = ".writing-";
+/// What the name of a folder begins with whose place another gets.
+const REPLACED: &str = ".replaced-";
 /// What the name of a checkpoint begins with that cannot be read.
 const DAMAGED: &str = "damaged-";
 
@@ -111,66 +113,44 @@ impl State {
 /// A file that differs from its checksum.
 const CHANGED: &str = "has changed since it was written: its checksum is another";
 
-/// Writes the folder `name` below `parent`: what was there before stays until the new one is complete. Files in it that the
-/// new one does not have, such as a model card, stay for good. A new folder appears as a whole; into one
-/// that is there the files move one by one, the old ones first.
+/// Writes the folder `name` below `parent`, as a whole: what was there before stays until the new one is complete. Files in
+/// it that are no result's, such as a model card, are in the new one too.
 pub fn write(parent: &Path, name: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
-    let (unfinished, folder) = (parent.join(format!("{UNFINISHED}{name}")), parent.join(name));
-    remove(&unfinished)?;
-    fs::create_dir_all(&unfinished).map_err(Error::io(&unfinished))?;
-    let filled = fill(&unfinished).and_then(|()| flush(&unfinished));
-    if let Err(error) = filled {
-        // An incomplete folder is useless, and the disk may be full.
-        let _ = fs::remove_dir_all(&unfinished);
-        return Err(error);
-    }
-    if fs::symlink_metadata(&folder).is_ok_and(|found| found.is_dir()) {
-        replace(&unfinished, &folder)?;
-    } else {
-        remove(&folder)?;
-        fs::rename(&unfinished, &folder).map_err(Error::io(&folder))?;
-    }
+    let folder = parent.join(name);
+    let [new, old] = [UNFINISHED, REPLACED].map(|prefix| parent.join(format!("{prefix}{name}")));
+    files::replace_folder(&folder, [&new, &old], |new| {
+        fill(new)?;
+        // Older shards would be read with the new weights, and an older template beside them.
+        let has_weights = entries(new)?.iter().any(|(name, _)| is_of_weights(name));
+        keep(&folder, new, &|name| !(has_weights && is_of_model(name)))?;
+        flush(new)
+    })?;
     files::sync(parent)?;
     Ok(folder)
 }
 
-/// Moves the files of a new result into the folder of an older one, unless that has the same. All of the older one's go
-/// first: a run that is killed meanwhile leaves files of one result alone, and writes the rest when it continues.
-fn replace(new: &Path, folder: &Path) -> Result<()> {
-    let (written, mut old) = (below(new)?, below(folder)?);
-    let of_weights = |file: &PathBuf| file.to_str().is_some_and(is_of_weights);
-    // Other shards of the weights would be read with the new ones.
-    let has_weights = written.iter().any(of_weights);
-    old.retain(|file| written.contains(file) || (has_weights && of_weights(file)));
-    let is_same = |file: &PathBuf| same(&new.join(file), &folder.join(file)).is_ok_and(|same| same);
-    if !(old == written && written.iter().all(is_same)) {
-        for file in old.iter().map(|file| folder.join(file)) {
-            fs::remove_file(&file).map_err(Error::io(&file))?;
+/// Gives the folder of a new result the older one's files that are to stay beside it, and those that are the same in both:
+/// what has not changed is not younger than before.
+fn keep(old: &Path, new: &Path, stays: &dyn Fn(&str) -> bool) -> Result<()> {
+    for (name, from) in entries(old)? {
+        let to = new.join(from.file_name().unwrap_or_default());
+        let is_new = fs::symlink_metadata(&to).is_err();
+        if fs::symlink_metadata(&from).is_ok_and(|found| found.is_dir()) {
+            fs::create_dir_all(&to).map_err(Error::io(&to))?;
+            keep(&from, &to, &|_| true)?;
+            continue;
         }
-        for file in &written {
-            let to = folder.join(file);
-            let into = to.parent().unwrap_or(folder);
-            let moved = fs::create_dir_all(into).and_then(|()| fs::rename(new.join(file), &to));
-            moved.map_err(Error::io(&to))?;
-            files::sync(into)?;
-        }
-    }
-    remove(new)
-}
-
-/// The paths of all files below a folder, relative to it, sorted.
-fn below(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for (_, path) in entries(folder)? {
-        let name = PathBuf::from(path.file_name().unwrap_or_default());
-        if fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir()) {
-            found.extend(below(&path)?.into_iter().map(|file| name.join(file)));
-        } else {
-            found.push(name);
+        let is_kept = if is_new { stays(&name) } else { same(&from, &to).unwrap_or(false) };
+        if is_kept {
+            if !is_new {
+                fs::remove_file(&to).map_err(Error::io(&to))?;
+            }
+            // A second name for the file takes no room; not every file system has such.
+            let linked = fs::hard_link(&from, &to).or_else(|_| fs::copy(&from, &to).map(drop));
+            linked.map_err(Error::io(&from))?;
         }
     }
-    found.sort();
-    Ok(found)
+    Ok(())
 }
 
 /// Whether two files have the same bytes.
@@ -393,13 +373,16 @@ mod tests {
     fn only_what_a_result_has_is_replaced() {
         let parent = tempfile::tempdir().unwrap();
         let folder = parent.path().join("model");
+        let leave = |folder: &Path, files: &[(&str, &str)]| {
+            for (name, text) in files {
+                let path = folder.join(name);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, text).unwrap();
+            }
+        };
         let export = |files: &[(&str, &str)]| {
             let fill = |new: &Path| {
-                for (name, text) in files {
-                    let path = new.join(name);
-                    fs::create_dir_all(path.parent().unwrap()).unwrap();
-                    fs::write(path, text).unwrap();
-                }
+                leave(new, files);
                 Ok(())
             };
             write(parent.path(), "model", fill).unwrap();
@@ -409,27 +392,35 @@ mod tests {
             ("model-00001-of-00002.safetensors", "a"),
             ("model-00002-of-00002.safetensors", "b"),
             ("model.safetensors.index.json", "{}"),
+            ("chat_template.jinja", "old"),
             ("templates/t.jinja", "t"),
         ];
         export(&shards);
-        let own = [("README.md", "card"), ("model-card.safetensors", "x"), ("templates/own.jinja", "own")];
-        for (name, text) in &own {
-            fs::write(folder.join(name), text).unwrap();
-        }
-        let inode = || fs::metadata(folder.join(shards[0].0)).unwrap().ino();
+        let own = [
+            ("README.md", "card"),
+            ("model-card.safetensors", "x"),
+            ("original/model.safetensors", "y"),
+            ("templates/own.jinja", "own"),
+        ];
+        leave(&folder, &own);
+        fs::create_dir(folder.join("empty")).unwrap();
+        std::os::unix::fs::symlink("README.md", folder.join("link")).unwrap();
+        let inode = || fs::metadata(folder.join("README.md")).unwrap().ino();
         let first = inode();
-        export(&shards);
-        assert_eq!(inode(), first, "the same result is not written again");
         export(&[("model.safetensors", "c"), ("templates/t.jinja", "u")]);
-        let left = below(&folder).unwrap();
-        let names = ["README.md", "model-card.safetensors", "model.safetensors"];
-        let names = names.into_iter().chain(["templates/own.jinja", "templates/t.jinja"]);
-        assert_eq!(left, names.map(PathBuf::from).collect::<Vec<_>>());
-        let texts: Vec<_> = left.iter().map(|file| fs::read_to_string(folder.join(file)).unwrap()).collect();
-        assert_eq!(texts, ["card", "x", "c", "own", "u"]);
+        let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
+        for (name, text) in own {
+            assert_eq!(read(name), text, "{name}");
+        }
+        assert_eq!((inode(), fs::read_link(folder.join("link")).unwrap()), (first, "README.md".into()));
+        assert_eq!([read("model.safetensors"), read("templates/t.jinja")], ["c", "u"]);
+        let names = |folder: &Path| -> Vec<_> {
+            entries(folder).unwrap().into_iter().map(|(name, _)| name).collect()
+        };
+        assert_eq!(names(&folder).len(), 7, "{:?}", names(&folder));
         // Without weights of its own a result leaves them.
         export(&[("adapter.json", "{}")]);
-        assert_eq!(below(&folder).unwrap().len(), 6);
+        assert_eq!(names(&folder).len(), 8, "{:?}", names(&folder));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! What lies in the folder of the results already: `--fresh` removes what an earlier run left, nothing else overwrites it,
 //! and what no run is known to have written stays.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use toml::Table;
 
@@ -10,7 +10,7 @@ use crate::checkpoint;
 use crate::config::Config;
 use crate::layout::{BEST, CHECKPOINTS, CONFIG, PROVENANCE, after, result};
 use crate::log;
-use tokensieve_model::{Error, Result};
+use tokensieve_model::{Error, Result, exported};
 
 /// What is wrong with a configuration of the user's own in the folder of the results.
 pub(super) const BY_HAND: &str =
@@ -45,36 +45,44 @@ pub(super) fn refuse(config: &Config) -> Result<()> {
 
 /// Files and folders that an earlier run wrote; everything else in the folder is the user's.
 pub(super) struct ExistingRun {
+    out: PathBuf,
     paths: Vec<PathBuf>,
-    /// The folder of the checkpoints, which goes if nothing else is in it.
-    checkpoints: PathBuf,
 }
 
 impl ExistingRun {
     /// Finds them. It is an error if the new run reads one of them, or if no run is known to have written them.
     pub(super) fn find(config: &Config) -> Result<Self> {
         let out = &config.train.out;
-        let checkpoints = out.join(CHECKPOINTS);
+        let own_result = result(config.lora.is_none());
         let mut paths = Vec::new();
         match derived(out).as_ref().and_then(|(_, table)| table.get("train")?.as_table()) {
             None => refuse_foreign(out, &[false, true].map(result))?,
             Some(train) => {
                 // Removed first, so that a run of which half is left is never continued.
-                paths = named(&checkpoints, checkpoint::is_of_a_run)?;
+                paths = named(&out.join(CHECKPOINTS), checkpoint::is_of_a_run)?;
                 paths.extend(log::files(out)?);
-                paths.extend(saved_on_the_way(out)?.into_iter().map(|(_, folder)| folder));
                 paths.extend(named(out, lists_skipped)?);
                 // The configuration says which of the folders the run wrote.
                 let full = train.get("full").and_then(toml::Value::as_bool).unwrap_or(false);
-                paths.push(out.join(result(full)));
-                paths.extend(train.contains_key("early_stop").then(|| out.join(BEST)));
+                let mut results: Vec<_> =
+                    saved_on_the_way(out)?.into_iter().map(|(_, folder)| folder).collect();
+                results.push(out.join(result(full)));
+                results.extend(train.contains_key("early_stop").then(|| out.join(BEST)));
+                for folder in results.iter().filter(|folder| folder.is_dir()) {
+                    paths.extend(exported(folder)?);
+                }
+                if !results.contains(&out.join(own_result)) {
+                    refuse_any(vec![out.join(own_result)])?;
+                }
             }
         }
         paths.retain(|path| path.exists());
         for (key, input) in config.inputs() {
+            // An input may be a folder of results.
             let within = |path: &&PathBuf| {
                 let (path, input) = (path.canonicalize().ok()?, fs::canonicalize(input).ok()?);
-                Some(input.starts_with(path))
+                let is_result = path.parent() == Some(&input) && input != out.canonicalize().ok()?;
+                Some(is_result || input.starts_with(path))
             };
             if let Some(path) = paths.iter().find(|path| within(path) == Some(true)) {
                 let what = format!(
@@ -84,18 +92,16 @@ impl ExistingRun {
                 return Err(config.wrong(key, what));
             }
         }
-        Ok(Self { paths, checkpoints })
+        Ok(Self { out: out.clone(), paths })
     }
 
-    /// Removes them.
+    /// Removes them, and their folders if nothing else is in them.
     pub(super) fn remove(self) -> Result<()> {
         for path in &self.paths {
             let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
             removed.map_err(Error::io(path))?;
-        }
-        let empty = fs::read_dir(&self.checkpoints).is_ok_and(|mut entries| entries.next().is_none());
-        if empty {
-            fs::remove_dir(&self.checkpoints).map_err(Error::io(&self.checkpoints))?;
+            let below_out = path.ancestors().skip(1).take_while(|folder| *folder != self.out);
+            let _ = below_out.map(fs::remove_dir).find(io::Result::is_err);
         }
         Ok(())
     }
@@ -132,6 +138,11 @@ fn refuse_foreign(out: &Path, results: &[&str]) -> Result<()> {
     paths.extend(saved_on_the_way(out)?.into_iter().map(|(_, folder)| folder));
     paths.extend(named(&out.join(CHECKPOINTS), checkpoint::is_of_a_run)?);
     paths.extend(named(out, lists_skipped)?);
+    refuse_any(paths)
+}
+
+/// Refuses a folder in which one of these paths is there.
+fn refuse_any(paths: Vec<PathBuf>) -> Result<()> {
     match paths.into_iter().find(|path| path.exists()) {
         None => Ok(()),
         Some(path) => {
@@ -187,8 +198,15 @@ mod tests {
         let out = folder.path().join("out");
         let config = run(&out);
         ExistingRun::find(&config).unwrap().remove().unwrap();
-        let own = ["notes.txt", "checkpoints/notes.txt", "step-007/x", "skipped-lessons.jsonl"];
-        let written = ["metrics.jsonl", "skipped-train.jsonl", "step-7/x", "adapter/x"];
+        let own = [
+            "notes.txt",
+            "checkpoints/notes.txt",
+            "step-007/x",
+            "skipped-lessons.jsonl",
+            "adapter/README.md",
+        ];
+        let written =
+            ["metrics.jsonl", "skipped-train.jsonl", "step-7/config.json", "adapter/adapter_config.json"];
         let of_checkpoints = ["step-00000002/x", "damaged-step-00000001/x", ".writing-step-00000003/x"];
         let written = written.map(str::to_owned).into_iter();
         let written: Vec<String> =
@@ -206,10 +224,14 @@ mod tests {
         fs::write(out.join(CONFIG), config.derived()).unwrap();
         ExistingRun::find(&config).unwrap().remove().unwrap();
         assert!(own.iter().all(|name| out.join(name).exists()));
-        assert!(!written.iter().any(|name| out.join(name).exists()));
-        fs::remove_file(out.join("checkpoints/notes.txt")).unwrap();
-        ExistingRun::find(&config).unwrap().remove().unwrap();
-        assert!(!out.join(CHECKPOINTS).exists());
+        assert!(!written.iter().any(|name| out.join(name).exists()) && !out.join("step-7").exists());
+        // The other kind of result is nobody's that is known.
+        leave(&out.join("model/model.safetensors"));
+        ExistingRun::find(&config).unwrap();
+        let full = [format!("train.out={}", out.display()), "train.full=true".to_owned()];
+        let full = Config::parse(Path::new("my.toml"), "[data]\ntrain = \"gsm8k\"\n", &full).unwrap();
+        let error = ExistingRun::find(&full).err().unwrap().to_string();
+        assert!(error.contains("model: lies where a run writes"), "{error}");
     }
 
     #[test]

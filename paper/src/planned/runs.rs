@@ -80,17 +80,31 @@ pub trait PlannedRuns {
     /// The outcomes of a file, which is rejected if it has one of other settings than the plan's.
     fn checked(&self, outcomes: Outcomes<Self::Found>, file: &str) -> Result<Outcomes<Self::Found>> {
         let outdated = self.outdated(&outcomes)?;
-        let Some((run, stage)) = outdated.first_key_value() else { return Ok(outcomes) };
+        let Some((run, _)) = outdated.first_key_value() else { return Ok(outcomes) };
         let plan = Self::KEPT.trim_start_matches("paper/recorded/").trim_end_matches(".jsonl.gz");
+        let again =
+            [Stage::Tuning, Stage::Main].into_iter().filter(|stage| outdated.values().any(|of| of == stage));
+        let again = again.map(|stage| {
+            let named = if stage == Stage::Tuning { " --stage tuning" } else { "" };
+            format!("./just lab run --plan {plan} --profile study{named}\n    ")
+        });
+        let from = if file == Self::KEPT { String::new() } else { format!(" --from {file}") };
         bail!(
             "{file}: {} runs were done with other settings than the plan has now, first `{run}` ({}). Do them anew:\n    \
-             ./just lab run --plan {plan} --profile study{}\n    ./just lab collect --plan {plan}\nor, if what was changed \
-             in paper/plans/{plan}.toml or in paper/src since then moves no number, say so:\n    \
-             ./just lab collect --plan {plan} --restate",
+             {}./just lab collect --plan {plan}\nor, if what was changed in paper/plans/{plan}.toml or in paper/src since \
+             then changes no result, say so:\n    ./just lab collect --plan {plan}{from} --restate",
             outdated.len(),
             outcomes.origin(run).unwrap_or_default(),
-            if *stage == Stage::Tuning { " --stage tuning" } else { "" },
+            again.collect::<String>(),
         )
+    }
+
+    /// Says of outcomes that they were done with the plan's settings.
+    fn restate(&self, outcomes: &mut Outcomes<Self::Found>) -> Result<()> {
+        for stage in [Stage::Tuning, Stage::Main] {
+            self.settings(stage)?.into_iter().for_each(|(run, now)| outcomes.restate(&run, now));
+        }
+        Ok(())
     }
 
     /// What a lab found in a run, if it is done.
@@ -125,14 +139,19 @@ pub trait PlannedRuns {
         Ok(found.is_some_and(|found| outcomes.add(found)))
     }
 
-    /// What the repository keeps of this size.
+    /// What the repository keeps of this size, also of other settings than the plan's.
+    fn all_kept(&self) -> Result<Outcomes<Self::Found>> {
+        if self.is_full() { Self::recorded() } else { Ok(Outcomes::default()) }
+    }
+
+    /// What the repository keeps of this size, which is an error if some of it has other settings than the plan's.
     fn known(&self) -> Result<Outcomes<Self::Found>> {
-        if self.is_full() { self.checked(Self::recorded()?, Self::KEPT) } else { Ok(Outcomes::default()) }
+        self.checked(self.all_kept()?, Self::KEPT)
     }
 
     /// The jobs of a stage's runs of which nothing is kept that was done with the plan's settings.
     fn missing(&self, stage: Stage) -> Result<Vec<Arc<Job>>> {
-        let mut kept = if self.is_full() { Self::recorded()? } else { Outcomes::default() };
+        let mut kept = self.all_kept()?;
         let _ = kept.take(self.outdated(&kept)?.keys());
         self.absent(&kept, stage)
     }
@@ -166,15 +185,17 @@ pub trait PlannedRuns {
         let _held = lab.collecting()?;
         let mut outcomes = if file.exists() { Outcomes::read(file)? } else { Outcomes::default() };
         if restate {
-            for stage in [Stage::Tuning, Stage::Main] {
-                self.settings(stage)?.into_iter().for_each(|(run, now)| outcomes.restate(&run, now));
-            }
+            self.restate(&mut outcomes)?;
         }
         let outdated = self.outdated(&outcomes)?;
         let outdated = outcomes.take(outdated.keys());
         let (mut added, mut conflicts) = (0, Vec::new());
         for other in from {
-            let theirs = self.checked(Outcomes::read(other)?, &other.display().to_string())?;
+            let mut theirs = Outcomes::read(other)?;
+            if restate {
+                self.restate(&mut theirs)?;
+            }
+            let theirs = self.checked(theirs, &other.display().to_string())?;
             let merged = outcomes.merge(theirs)?;
             added += merged.added;
             if !merged.conflicting.is_empty() {
@@ -283,7 +304,8 @@ mod tests {
             "paper/recorded/study.jsonl.gz: ",
             " runs were done with other settings than the plan has now, first `finetune ",
             "` (commit ",
-            "./just lab run --plan study --profile study",
+            "./just lab run --plan study --profile study --stage tuning\n",
+            "./just lab run --plan study --profile study\n",
             "./just lab collect --plan study --restate",
         ] {
             assert!(error.contains(part), "{part} is not in: {error}");
@@ -314,6 +336,12 @@ mod tests {
         assert_eq!(collected(&study, false, true)?, study.settings_of(&cell)?);
         study.plan.pretraining.rate *= 2.0;
         assert_eq!(collected(&study, true, false)?, study.settings_of(&cell)?);
+        // So is what another file has.
+        study.plan.pretraining.rate *= 2.0;
+        let (other, lab) = (folder.path().join("other.jsonl.gz"), Lab::fixture()?);
+        let error = study.collect(&lab, &other, std::slice::from_ref(&file), false).unwrap_err().to_string();
+        assert!(error.contains(&format!("--from {} --restate", file.display())), "{error}");
+        assert_eq!(study.collect(&lab, &other, &[file], true)?.merged, 1);
         Ok(())
     }
 

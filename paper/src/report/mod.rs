@@ -5,7 +5,6 @@
 //! (which escapes everything that is not marked safe).
 
 pub(crate) mod counted;
-mod folder;
 mod interval;
 mod serve;
 mod viewer;
@@ -29,6 +28,7 @@ use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use tokensieve_base::files;
 use tokensieve_plot::{html, unmarked};
 use viewer::Viewer;
 
@@ -176,12 +176,19 @@ impl Badge {
 }
 
 /// Writes the site into `folder`; returns its `index.html`. What an earlier report left there is replaced as soon as
-/// the new one is whole.
+/// the new one is whole. Waits for another process that writes it.
 pub fn write(made: &[Made], recorded: &Recorded, folder: &Path) -> Result<PathBuf> {
     ensure!(!made.is_empty(), "a report needs at least one figure");
     // Where `just manuscript` leaves it.
     let manuscript = fs::read(folder.with_file_name("manuscript.pdf")).ok();
-    folder::replace(folder, |new| fill(made, recorded, manuscript.as_deref(), new))?;
+    if let Some(parent) = folder.parent() {
+        files::make_folder(parent)?;
+    }
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let [lock, new, old] =
+        ["lock", "new", "old"].map(|ending| folder.with_file_name(format!(".{name}.{ending}")));
+    let _held = files::wait_for(&lock)?;
+    files::replace_folder(folder, [&new, &old], |new| fill(made, recorded, manuscript.as_deref(), new))?;
     Ok(folder.join("index.html"))
 }
 

@@ -133,7 +133,7 @@ impl LengthControl {
 pub fn raw_win_rate(preferences: &[f64], seed: u64) -> Estimate {
     let n = preferences.len();
     let mean = resample(n, &all(n), seed, |counts| weighted_mean(counts, |i| preferences[i]));
-    with_unseen(of_share(mean), mean.n)
+    with_unseen(of_share(mean))
 }
 
 fn all(n: usize) -> Vec<usize> {

@@ -1,5 +1,7 @@
 //! The final answer in a reply.
 
+use std::collections::BTreeMap;
+
 use regex::Match;
 
 use super::beside::is_qualified;
@@ -7,47 +9,53 @@ use crate::pattern::pattern;
 
 /// The final answer of a reply: the last boxed one, else what it calls its answer, else its last number.
 pub fn found(reply: &str) -> Option<&str> {
-    let boxes = boxes(reply);
+    let mut boxes = boxes(reply).peekable();
     // A box that the reply's end cut off is only a part of an answer.
-    let whole = match boxes.last() {
+    let whole = match boxes.peek() {
         Some((start, None)) => &reply[..*start],
         _ => reply,
     };
-    last_closed(&boxes).or_else(|| stated(whole)).or_else(|| last_number(whole))
+    first_full(boxes).or_else(|| stated(whole)).or_else(|| last_number(whole))
 }
 
 /// The content of the last `\boxed` (or `\fbox`) whose braces are balanced and not empty.
 pub fn boxed(text: &str) -> Option<&str> {
-    last_closed(&boxes(text))
+    first_full(boxes(text))
 }
 
-fn last_closed<'a>(boxes: &[(usize, Option<&'a str>)]) -> Option<&'a str> {
-    boxes.iter().rev().find_map(|(_, content)| content.filter(|content| !content.is_empty()))
+fn first_full<'a>(mut boxes: impl Iterator<Item = (usize, Option<&'a str>)>) -> Option<&'a str> {
+    boxes.find_map(|(_, content)| content.filter(|content| !content.is_empty()))
 }
 
-/// Where boxes begin, and the content of those that end.
-fn boxes(text: &str) -> Vec<(usize, Option<&str>)> {
+/// Where boxes begin, the last one first, and the content of those that end.
+fn boxes(text: &str) -> impl Iterator<Item = (usize, Option<&str>)> {
     pattern!(BOX, r"\\(?:boxed|fbox|framebox)\s*(\{?)");
-    let content = |opening: Match, is_word: bool| {
+    let openings: Vec<(Match, bool)> =
+        BOX.captures_iter(text).filter_map(|found| Some((found.get(0)?, found[1].is_empty()))).collect();
+    let ends = if openings.is_empty() { BTreeMap::new() } else { closing_braces(text) };
+    openings.into_iter().rev().map(move |(opening, is_word)| {
         let inside = &text[opening.end()..];
-        if is_word {
+        let content = if is_word {
             // `\boxed 5`: up to the end of the word.
-            return inside.split(|c: char| c.is_whitespace() || c == '$').next();
+            inside.split(|c: char| c.is_whitespace() || c == '$').next()
+        } else {
+            ends.get(&(opening.end() - 1)).map(|end| text[opening.end()..*end].trim())
+        };
+        (opening.start(), content)
+    })
+}
+
+/// Where the brace closes that each one opens.
+fn closing_braces(text: &str) -> BTreeMap<usize, usize> {
+    let (mut open, mut closing) = (Vec::new(), BTreeMap::new());
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'{' => open.push(at),
+            b'}' => closing.extend(open.pop().map(|opening| (opening, at))),
+            _ => {}
         }
-        let mut depth = 1;
-        let end = inside.char_indices().find(|(_, c)| {
-            depth += i32::from(*c == '{') - i32::from(*c == '}');
-            depth == 0
-        });
-        end.map(|(at, _)| inside[..at].trim())
-    };
-    let openings = BOX.captures_iter(text);
-    openings
-        .filter_map(|found| {
-            let opening = found.get(0)?;
-            Some((opening.start(), content(opening, found[1].is_empty())))
-        })
-        .collect()
+    }
+    closing
 }
 
 /// What a reply calls its answer: `Answer: …`, `The answer is …`, `#### …`. In `Answer: The answer is 5` the inner one.
@@ -229,6 +237,16 @@ mod tests {
         ] {
             assert_eq!(found(reply), Some(answer), "{reply}");
         }
+    }
+
+    #[test]
+    fn a_long_reply_is_read_once() {
+        let began = std::time::Instant::now();
+        for part in ["\\boxed{", "\\boxed", "\\boxed{}", "answer: $", "####"] {
+            let _ = found(&part.repeat(1_000_000 / part.len()));
+        }
+        // Once for each box would be hours.
+        assert!(began.elapsed().as_secs() < 60, "{:?}", began.elapsed());
     }
 
     proptest! {

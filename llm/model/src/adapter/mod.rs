@@ -6,3 +6,4 @@ mod peft;
 
 pub use lora::{Adapter, LARGEST_RANK, LoraConfig, Pattern, TargetModules};
 pub use merge::merge;
+pub(crate) use peft::is_of_adapter;

@@ -17,6 +17,11 @@ use crate::weights::{Checkpoint, LARGEST_JSON, metadata, save_safetensors};
 
 const CONFIG: &str = "adapter_config.json";
 const WEIGHTS: &str = "adapter_model.safetensors";
+
+/// Whether a file of this name is part of a saved adapter.
+pub(crate) fn is_of_adapter(name: &str) -> bool {
+    [CONFIG, WEIGHTS].contains(&name)
+}
 /// Key of the base's hash in the metadata of the weights, where PEFT does not look.
 const BASE: &str = "base_sha256";
 
