@@ -5,13 +5,11 @@ set positional-arguments
 
 paper := "scripts/program paper"
 tokensieve := "scripts/program tokensieve"
-tools := env("TOKENSIEVE_CACHE", env("XDG_CACHE_HOME", env("HOME", "/tmp") / ".cache") / "tokensieve") / "tools"
 # How long a thread that waits for another looks before it sleeps. With libgomp's own 300000, programs that share the cores
 # slow each other down tenfold (measured).
 export GOMP_SPINCOUNT := env("GOMP_SPINCOUNT", "1000")
-cargo_home := env("CARGO_HOME", env("HOME", "/tmp") / ".cargo")
-# A Rust that set-up installed a moment ago is not in the path of this terminal yet.
-export PATH := tools / "bin" + ":" + env("PATH") + ":" + cargo_home / "bin"
+# With the project's own programs, and a Rust that set-up installed a moment ago.
+export PATH := `root=$PWD; . scripts/lib.sh; printf %s "$PATH"`
 
 [private]
 default:

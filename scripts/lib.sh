@@ -1,7 +1,10 @@
 # What the set-up scripts share. Sourced by POSIX sh, with `root` set to the clone.
 # shellcheck shell=sh
 
+# The rule of data/src/folders.rs.
 cache=${TOKENSIEVE_CACHE:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/tokensieve}
+case $cache in /*) ;; *) cache=$PWD/$cache ;; esac
+[ -z "${TOKENSIEVE_CACHE:-}" ] || export TOKENSIEVE_CACHE="$cache"
 # Programs of the project's own: nothing is installed into the user's folders.
 tools=$cache/tools
 # A Rust that was installed a moment ago is not in the path of this terminal yet.

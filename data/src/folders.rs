@@ -1,7 +1,7 @@
 //! The folders that a fetch works with, from two environment variables.
 
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 
 /// The folders that a fetch works with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,11 +23,14 @@ fn set(variable: &str) -> Option<PathBuf> {
     env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
+/// As scripts/lib.sh has it.
 fn cache() -> PathBuf {
-    set("TOKENSIEVE_CACHE")
-        .or_else(|| set("XDG_CACHE_HOME").map(|folder| folder.join("tokensieve")))
-        .or_else(|| set("HOME").map(|home| home.join(".cache/tokensieve")))
-        .unwrap_or_else(|| env::temp_dir().join("tokensieve"))
+    let of_programs = || {
+        let home = || set("HOME").unwrap_or_else(|| "/tmp".into()).join(".cache");
+        set("XDG_CACHE_HOME").unwrap_or_else(home).join("tokensieve")
+    };
+    let cache = set("TOKENSIEVE_CACHE").unwrap_or_else(of_programs);
+    path::absolute(&cache).unwrap_or(cache)
 }
 
 fn mirror() -> Option<PathBuf> {

@@ -151,8 +151,8 @@ impl Training {
     ///
     /// Only selection within the micro-batch depends on them; the normaliser is always that of the whole batch.
     pub fn pulls_in(&mut self, stats: &[TokenStats], micro_batches: &[usize]) -> Result<&Pulls, Error> {
-        if micro_batches.iter().sum::<usize>() != stats.len() {
-            let sum: usize = micro_batches.iter().sum();
+        let sum = micro_batches.iter().copied().fold(0, usize::saturating_add);
+        if sum != stats.len() {
             return Err(Error::Order(format!(
                 "micro-batches of {sum} tokens do not make a batch of {}",
                 stats.len()

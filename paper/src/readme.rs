@@ -59,9 +59,10 @@ fn block(made: &[Made]) -> String {
     }
     let kinds = ledger.kinds();
     let tests: usize = kinds.iter().map(|kind| kind.tests).sum();
+    let untested: usize = kinds.iter().map(|kind| kind.verdicts[4]).sum();
     let _ = writeln!(
         text,
-        "\nHow we know, what other evidence says, and all {tests} tests: `./just results --serve`, or [the report's \
+        "\nHow we know, what other evidence says, and all {tests} tests ({untested} of them could not be made): `./just results --serve`, or [the report's \
          page](https://tokensieve.github.io/tokensieve/report/). Tables and verdicts lie in \
          [`paper/recorded/`](paper/recorded)."
     );

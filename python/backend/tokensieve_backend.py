@@ -20,8 +20,8 @@ from pathlib import Path
 from elf import without_search_path
 
 ROOT = Path(__file__).resolve().parents[2]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-VERSION = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+VERSION = tomllib.loads((ROOT / "Cargo.toml").read_text(encoding="utf-8"))["workspace"]["package"]["version"]
 NAME = f"{PROJECT['name']}-{VERSION}"
 # What cargo compiles for, where that is not this machine's processor.
 PROCESSOR = os.environ.get("CARGO_BUILD_TARGET", "").split("-")[0]
@@ -55,10 +55,9 @@ def build_sdist(sdist_directory, config_settings=None):
     """Everything that git tracks, or in an unpacked sdist everything that it had, and PKG-INFO."""
     manifest = ROOT / "MANIFEST"
     if manifest.exists():
-        names = manifest.read_text().splitlines()
+        names = manifest.read_text(encoding="utf-8").splitlines()
     else:
-        listed = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True)
-        names = [name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
+        names = [name for name in tracked() if (ROOT / name).is_file()]
     sdist = f"{NAME}.tar.gz"
     with tarfile.open(Path(sdist_directory) / sdist, "w:gz") as archive:
         for name in names:
@@ -66,6 +65,19 @@ def build_sdist(sdist_directory, config_settings=None):
         for name, text in {"PKG-INFO": metadata(), "MANIFEST": "\n".join(names)}.items():
             add_text(archive, f"{NAME}/{name}", text)
     return sdist
+
+
+def tracked():
+    def git(*arguments):
+        done = subprocess.run(["git", *arguments], cwd=ROOT, check=True, capture_output=True, encoding="utf-8")
+        return done.stdout.splitlines()
+
+    try:
+        if Path(*git("rev-parse", "--show-toplevel")).resolve() == ROOT:
+            return git("ls-files")
+    except (OSError, subprocess.CalledProcessError):
+        pass
+    raise SystemExit(f"an sdist has what git tracks, and {ROOT} is not a clone: git clone the repository")
 
 
 def add_text(archive, name, text):
@@ -119,8 +131,8 @@ def metadata_files():
         "METADATA": metadata(),
         "WHEEL": f"Wheel-Version: 1.0\nGenerator: tokensieve\nRoot-Is-Purelib: false\nTag: {TAG}\n",
         "entry_points.txt": f"[console_scripts]\n{scripts}",
-        "licenses/LICENSE-MIT": (ROOT / "LICENSE-MIT").read_text(),
-        "licenses/LICENSE-APACHE": (ROOT / "LICENSE-APACHE").read_text(),
+        "licenses/LICENSE-MIT": (ROOT / "LICENSE-MIT").read_text(encoding="utf-8"),
+        "licenses/LICENSE-APACHE": (ROOT / "LICENSE-APACHE").read_text(encoding="utf-8"),
     }
 
 
@@ -135,4 +147,4 @@ def metadata():
         lines.append(f"Provides-Extra: {extra}")
         lines += [f'Requires-Dist: {requirement}; extra == "{extra}"' for requirement in requirements]
     lines.append("Description-Content-Type: text/markdown")
-    return "\n".join(lines) + "\n\n" + (ROOT / PROJECT["readme"]).read_text()
+    return "\n".join(lines) + "\n\n" + (ROOT / PROJECT["readme"]).read_text(encoding="utf-8")

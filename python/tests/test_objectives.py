@@ -149,6 +149,40 @@ def test_a_copy_goes_on_where_the_original_is(copied):
     assert (other.step, original.step) == (3, 2)
 
 
+class Counted(Objective):
+    """One that counts its steps and is made of other arguments."""
+
+    def __new__(cls, name):
+        return super().__new__(cls, name, steps=4)
+
+    def __init__(self, name):
+        self.counted = [name]
+
+    def step_on(self, *arguments):
+        self.counted.append("step")
+        return super().step_on(*arguments)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one)), Objective.fresh])
+def test_a_subclass_stays_one(copied):
+    other = copied(Counted("mle"))
+    assert type(other) is Counted
+    other.pulls(loss=LOSS)
+    assert other.counted == ["mle", "step"]
+    assert other.fresh(steps=9, seed=2)._arguments == ("mle", 9, 2)
+
+
+def test_the_written_out_losses_are_of_every_token():
+    objective, columns = Objective("mle"), {"loss": np.array([1.0, 2.0, 3.0])}
+    assert objective.losses(columns, np.array([1, 0, 1]), np.zeros(3, int)).tolist() == [1, 0, 3]
+    with pytest.raises(ValueError, match="have 3 and 30 values for 3 tokens"):
+        objective.losses(columns, np.ones(3, bool), np.zeros(30))
+
+
+def test_an_empty_batch():
+    assert Objective("mle").pulls(loss=[], document=[], position=[]).tokens == 0
+
+
 def test_the_corpus_is_surveyed_first():
     objective = Objective({"select": {"by": "loss", "keep": "top 25%", "within": "corpus"}})
     assert objective.within_corpus and not Objective("masked-mle").within_corpus
@@ -164,6 +198,8 @@ def test_documents_and_micro_batches():
     assert {len(set(documents.selected[data["document"] == d])) for d in range(20)} == {1}
     assert Objective({"normalise": "documents"}).pulls(**data).normaliser == 20
     parts = Objective({"select": {"keep": "top 25%", "within": "micro-batch"}})
+    with pytest.raises(ValueError, match="do not make a batch of 1000"):
+        parts.pulls(**data, micro_batches=[2**64 - 1, 4])
     halves = parts.pulls(**data, micro_batches=[400, 600])
     assert (halves.selected[:400].sum(), halves.selected[400:].sum()) == (100, 150)
 

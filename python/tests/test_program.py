@@ -35,6 +35,18 @@ while len(heard) < 2:
     time.sleep(0.01)
 say()
 """
+# Works for long, unless it is stopped.
+STOPPED = """
+import pathlib, signal, sys, time
+
+def stop(*_):
+    pathlib.Path(__file__ + ".stopped").touch()
+    sys.exit(1)
+
+signal.signal(signal.SIGTERM, stop)
+print("begun", flush=True)
+time.sleep(600)
+"""
 # Keeps its arguments and its configuration.
 KEEPING = """
 import json, sys
@@ -78,6 +90,19 @@ def test_ctrl_c_reaches_the_program_once(program):
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(python.pid, signal.SIGKILL)
+
+
+def test_whatever_else_ends_the_call_stops_the_program(program, monkeypatch):
+    path = program(STOPPED)
+
+    class Full:
+        def write(self, text):
+            raise OSError("no space left")
+
+    monkeypatch.setattr(sys, "stderr", Full())
+    with pytest.raises(OSError, match="no space left"):
+        tokensieve.program.run("train")
+    assert Path(f"{path}.stopped").exists()
 
 
 def test_keyword_arguments_as_flags():

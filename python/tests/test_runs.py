@@ -112,6 +112,17 @@ def test_the_folder_of_the_results(keys, folder):
     assert tokensieve.runs._out_of(keys) == folder
 
 
+def test_the_folder_of_the_results_in_a_file(tmp_path):
+    config = tmp_path / "my.toml"
+    config.write_text('\ufeff[train]\nout = "a"\n', encoding="utf-8")
+    assert tokensieve.runs._default_folder(config, {}) == Path("a")
+    # Of a version of TOML that Python does not know.
+    config.write_text('[train]\nout = "a"\n[eval.held]\nlimits = {\n  a = 1,\n}\n', encoding="utf-8")
+    with pytest.raises(ValueError, match=r"my\.toml: Python cannot read it .*pass out="):
+        tokensieve.runs._default_folder(config, {})
+    assert tokensieve.runs._default_folder(config, {"train.out": "b"}) == Path("b")
+
+
 def test_only_a_measure_colours():
     assert tokensieve.Uncertainty([]).coloured("loss").by == "loss"
     with pytest.raises(ValueError, match="`los` is not a measure of a token: there are loss, entropy"):

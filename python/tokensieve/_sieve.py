@@ -411,8 +411,7 @@ class SieveMixin(_Base):
         if self._has_steps:
             self._objective = self._objective.fresh()
         else:
-            definition, steps = self._objective.definition, max(1, self.state.max_steps)
-            self._objective = Objective(definition, steps=steps, seed=self.args.seed)
+            self._objective = self._objective.fresh(steps=max(1, self.state.max_steps), seed=self.args.seed)
         if self.model_init is not None:
             # The model is another one than when the trainer was made.
             _models.check(self._model)

@@ -40,7 +40,8 @@ def torch_libraries() -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise RuntimeError(f"tokensieve runs on torch {VERSION}, which {sys.executable} lacks: {REMEDY}")
     folder = Path(spec.submodule_search_locations[0])
-    text = (folder / "version.py").read_text()
+    version = folder / "version.py"
+    text = version.read_text(encoding="utf-8") if version.is_file() else ""
     lines = [line for line in text.splitlines() if line.startswith("__version__")]
     found = lines[0].split("=")[1].strip().strip("'\"") if lines else "of unknown version"
     if found.split("+")[0] != VERSION:

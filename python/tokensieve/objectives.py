@@ -75,7 +75,7 @@ class Objective(_objectives.Training):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickles and copies, which have the state, too."""
-        return _resumed, (self._arguments, self.state())
+        return _resumed, (type(self), self._arguments, self.state()), vars(self)
 
     @property
     def definition(self) -> str | dict[str, object]:
@@ -83,10 +83,14 @@ class Objective(_objectives.Training):
         definition: str | dict[str, object] = _plain(self._arguments[0])
         return definition
 
-    def fresh(self) -> Objective:
-        """The same objective, before its first step."""
-        definition, steps, seed = self._arguments
-        return Objective(definition, steps=steps, seed=seed)
+    def fresh(self, *, steps: int | None = None, seed: int | None = None) -> Self:
+        """The same objective, before its first step; for a run of that length and seed, if they are given."""
+        definition, own_steps, own_seed = self._arguments
+        steps, seed = own_steps if steps is None else steps, own_seed if seed is None else seed
+        # A subclass may be made of other arguments.
+        objective = Objective.__new__(type(self), definition, steps=steps, seed=seed)
+        vars(objective).update({name: value for name, value in vars(self).items() if name != "_arguments"})
+        return objective
 
     def pulls(
         self,
@@ -161,7 +165,12 @@ class Objective(_objectives.Training):
     ) -> NDArray[np.float64]:
         """Each token's loss as it is written down, whose gradient the pulls are; `cross_entropy` is that of the
         reference's prediction with the model's, 0 where there is none. Not divided by the normaliser."""
-        result = np.empty(len(columns["loss"]))
+        count = len(columns["loss"])
+        selected, cross_entropy = np.require(selected, np.bool_), np.require(cross_entropy, np.float64, "A")
+        if not len(selected) == len(cross_entropy) == count:
+            lengths = f"{len(selected)} and {len(cross_entropy)}"
+            raise ValueError(f"`selected` and `cross_entropy` have {lengths} values for {count} tokens")
+        result = np.empty(count)
         self._losses(columns, vocabulary, selected.view(np.uint8), cross_entropy, result)
         return result
 
@@ -173,9 +182,11 @@ class Objective(_objectives.Training):
         return f"Objective({self.name!r})"
 
 
-def _resumed(arguments: tuple[str | dict[str, object], int | None, int], state: str) -> Objective:
+def _resumed(
+    kind: type[Objective], arguments: tuple[str | dict[str, object], int | None, int], state: str
+) -> Objective:
     definition, steps, seed = arguments
-    objective = Objective(definition, steps=steps, seed=seed)
+    objective = Objective.__new__(kind, definition, steps=steps, seed=seed)
     objective.resume(state)
     return objective
 
@@ -201,7 +212,8 @@ def _column(name: str, values: Any) -> NDArray[Any]:
     if array.ndim != 1:
         raise ValueError(f"`{name}` has the shape {array.shape}; one number per token is needed: flatten it")
     if name in ("document", "position"):
-        if array.dtype.kind not in "iu" or (array.size and not 0 <= array.min() <= array.max() < 2**32):
+        is_whole = array.dtype.kind in "iu" and 0 <= array.min() <= array.max() < 2**32 if array.size else True
+        if not is_whole:
             raise ValueError(f"`{name}` must be whole numbers from 0 to 2^32 - 1")
         return np.require(array, np.uint32, "A")
     # The buffer protocol lends only aligned numbers.

@@ -39,27 +39,24 @@ def run(verb: str, *arguments: str | Path, progress: bool = True, **options: Any
     messages = []
     with _started(command, environment) as process:
         assert process.stdout is not None
-        try:
-            for line in process.stdout:
-                messages.append(line)
-                if progress:
-                    print(line, end="", file=sys.stderr, flush=True)
-        except KeyboardInterrupt:
-            _stop(process)
-            raise
+        for line in process.stdout:
+            messages.append(line)
+            if progress:
+                print(line, end="", file=sys.stderr, flush=True)
     if process.returncode != 0:
         raise ProgramError("".join(messages[-20:]).strip() or f"tokensieve {verb} ended with {process.returncode}")
 
 
-def _started(command: list[str], environment: Mapping[str, str]) -> subprocess.Popen[str]:
-    """The program, with SIGINT blocked in it.
+@contextmanager
+def _started(command: list[str], environment: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """The program, with SIGINT blocked in it; whatever ends the block early stops it.
 
     Ctrl-C signals every process of a terminal's or a notebook's group, and a second signal stops the program at once,
     without a checkpoint. In a group of its own it would go on after its terminal or its notebook's kernel is gone.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             command,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -68,8 +65,17 @@ def _started(command: list[str], environment: Mapping[str, str]) -> subprocess.P
             text=True,
             errors="replace",
         )
-    finally:
+    except BaseException:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        raise
+    with process:
+        try:
+            # A Ctrl-C that came meanwhile is raised here.
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            yield process
+        except BaseException:
+            _stop(process)
+            raise
 
 
 def _stop(process: subprocess.Popen[str]) -> None:
@@ -77,7 +83,7 @@ def _stop(process: subprocess.Popen[str]) -> None:
     process.terminate()
     try:
         process.communicate()
-    except KeyboardInterrupt:
+    except BaseException:
         process.terminate()
         process.communicate()
 

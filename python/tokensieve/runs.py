@@ -103,8 +103,16 @@ def train(
 
 
 def _default_folder(config: Path, overrides: Mapping[str, Any]) -> Path:
-    written = _out_of(tomllib.loads(config.read_text(encoding="utf-8")))
-    return Path(_out_of(overrides) or written or Path("runs") / config.stem)
+    given = _out_of(overrides)
+    if given is not None:
+        return Path(given)
+    try:
+        written = _out_of(tomllib.loads(config.read_text(encoding="utf-8-sig")))
+    except tomllib.TOMLDecodeError as error:
+        # The program knows newer versions of TOML than Python does.
+        problem = f"{config}: Python cannot read it to find the folder of the results ({error}): pass out=…"
+        raise ValueError(problem) from error
+    return Path(written or Path("runs") / config.stem)
 
 
 def _out_of(keys: Mapping[str, Any]) -> Any:

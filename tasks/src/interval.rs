@@ -18,7 +18,11 @@ const MANY: usize = 2000;
 pub fn estimate(measure: &Measure, tallies: &[&[f64]], asked: &[String], seed: u64) -> Estimate {
     let of = |sums: &[&[f64]]| (measure.of)(sums[0]);
     let (n, found) = bootstrap(&[tallies], asked, of, seed);
-    let found = if measure.unit == Unit::Share { with_unseen(of_share(found)) } else { found };
+    let found = match measure.unit {
+        Unit::Share => with_unseen(of_share(found)),
+        // No measure is negative, nor is where it may lie.
+        Unit::Nats | Unit::Number => Estimate { low: found.low.max(found.value.min(0.0)), ..found },
+    };
     Estimate { n, ..found }
 }
 

@@ -131,7 +131,16 @@ impl Wheel<'_> {
         bar.print(&format!("downloading Python package {}", self.requirement));
         empty(scratch)?;
         let mut pip = Command::new("python3");
-        pip.args(["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--no-cache-dir"]);
+        pip.args([
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-deps",
+            "--only-binary=:all:",
+            "--no-cache-dir",
+        ]);
         if let Some(platform) = self.platform {
             // The wheels are unpacked, never imported, so the Python they are for is a matter of naming only.
             pip.args(["--python-version=3.11", "--implementation=cp", "--platform", platform]);
@@ -193,8 +202,10 @@ fn run(command: &mut Command) -> Result<(), String> {
         return Ok(());
     }
     let stderr = String::from_utf8_lossy(&output.stderr);
-    let last = stderr.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("no error message");
-    Err(format!("{name} failed: {last}"))
+    let lines = || stderr.lines().map(str::trim).filter(|line| !line.is_empty());
+    // Behind the error, pip may speak of other things.
+    let error = lines().rfind(|line| line.starts_with("ERROR:")).or_else(|| lines().next_back());
+    Err(format!("{name} failed: {}", error.unwrap_or("no error message")))
 }
 
 #[cfg(test)]
@@ -205,6 +216,16 @@ mod tests {
 
     use super::*;
     use crate::sha256::hex;
+
+    #[test]
+    fn the_error_is_told_and_not_what_follows_it() {
+        let said = |text: &str| run(Command::new("sh").args(["-c", text])).unwrap_err();
+        let error =
+            said("echo 'ERROR: there is none' >&2; echo >&2; echo '[notice] a newer pip' >&2; exit 1");
+        assert_eq!(error, "sh failed: ERROR: there is none");
+        assert_eq!(said("echo one >&2; echo two >&2; exit 1"), "sh failed: two");
+        assert_eq!(said("exit 1"), "sh failed: no error message");
+    }
 
     #[test]
     fn a_tree_is_unpacked_again_if_its_file_is_missing_or_damaged() {
