@@ -68,7 +68,7 @@ fn main() {
     let (mut a, mut b, mut c) = (evaluated(), evaluated(), evaluated());
     let ask = |evaluated: &mut EvaluatedModel, questions: &[Question]| {
         let all: Vec<usize> = (0..questions.len()).collect();
-        evaluated.answer(questions, &all, &mut |_, _| Ok(())).expect("answers");
+        evaluated.answer("questions", questions, &all, &mut |_, _| Ok(())).expect("answers");
     };
     let mut together = || ask(&mut a, questions);
     let mut apart = || questions.iter().for_each(|question| ask(&mut b, std::slice::from_ref(question)));

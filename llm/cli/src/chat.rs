@@ -80,6 +80,7 @@ impl Arguments {
             }
             let request = Request {
                 prompt: chosen.tokenizer.chat_prompt(&messages, &[])?,
+                plain: false,
                 limit: self.limit,
                 stop: Vec::new(),
                 sampling: sampling.clone(),

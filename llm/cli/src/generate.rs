@@ -17,7 +17,7 @@ use tokensieve_base::streams::keyed;
 use tokensieve_documents::Prompt;
 use tokensieve_documents::estimates::HashedPath;
 use tokensieve_infer::generate::{
-    Event, Generator, Options, REPLY_LIMIT, ReplyFile, ReplyLine, Request, Stop,
+    Event, Generator, Options, REPLY_LIMIT, ReplyFile, ReplyLine, Request, Stop, report_too_long,
 };
 use tokensieve_infer::together::Together;
 use tokensieve_model::Error;
@@ -102,9 +102,10 @@ impl Arguments {
         Generator::new(&loaded.model, &loaded.tokenizer, options)
     }
 
-    fn request(&self, prompt: Vec<u32>, row: u64) -> tokensieve_model::Result<Request> {
+    fn request(&self, prompt: Vec<u32>, plain: bool, row: u64) -> tokensieve_model::Result<Request> {
         Ok(Request {
             prompt,
+            plain,
             limit: self.limit,
             stop: self.stop.clone(),
             sampling: self.sampling.sampling()?,
@@ -115,7 +116,8 @@ impl Arguments {
     /// Prints the reply to one text while it is generated.
     fn answer(&self, text: &str, loaded: &LoadedModel) -> anyhow::Result<()> {
         let tokenizer = &loaded.tokenizer;
-        let prompt = if self.plain || tokenizer.template().is_none() {
+        let plain = self.plain || tokenizer.template().is_none();
+        let prompt = if plain {
             tokenizer.plain_prompt(text)?
         } else {
             tokenizer.chat_prompt(&[Message::new("user", text)], &[])?
@@ -135,7 +137,8 @@ impl Arguments {
                 ControlFlow::Continue(())
             }
         };
-        let replies = self.generator(loaded).run(&[self.request(prompt, 0)?], &mut print)?;
+        let replies = self.generator(loaded).run(&[self.request(prompt, plain, 0)?], &mut print);
+        let replies = replies.map_err(|failure| failure.error)?;
         printed?;
         if replies.iter().flatten().any(|reply| reply.stop == Stop::Context) {
             tokensieve_base::status!(
@@ -151,12 +154,12 @@ impl Arguments {
     /// Writes the replies to a file of prompts; each process generates its part of them, and process 0 stores all.
     fn answer_all(
         &self,
-        prompts: &str,
+        source: &str,
         out: &Path,
         loaded: &LoadedModel,
         together: &Together<'_>,
     ) -> anyhow::Result<ControlFlow<()>> {
-        let (_, prompts) = tokensieve_documents::prompts(prompts, self.n, &loaded.tokenizer)?;
+        let (path, prompts) = tokensieve_documents::prompts(source, self.n, &loaded.tokenizer)?;
         let hashes: Vec<String> = prompts.iter().map(hash).collect();
         together.same("model", || loaded.checkpoint.hash())?;
         together.same("file of prompts", || &hashes)?;
@@ -178,10 +181,15 @@ impl Arguments {
                 left.len()
             );
         }
+        if together.stores() {
+            let context = loaded.model.config().max_positions as usize;
+            let too_long = left.iter().filter(|prompt| prompt.tokens.len() >= context).count();
+            report_too_long(source, (too_long, left.len()), "prompts", context);
+        }
         let own = &left[together.part(left.len())];
         let requests: Vec<Request> = own
             .iter()
-            .map(|prompt| self.request(prompt.tokens.clone(), prompt.row as u64))
+            .map(|prompt| self.request(prompt.tokens.clone(), prompt.plain, prompt.row as u64))
             .collect::<Result<_, _>>()?;
         let interrupted = interruption(STOPPING, "unfinished replies");
         let stopped = || interrupted.load(Ordering::Relaxed);
@@ -201,7 +209,8 @@ impl Arguments {
             }
             if outcome.is_err() || stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        generator.run(&requests, &mut each)?;
+        let generated = generator.run(&requests, &mut each);
+        generated.map_err(|failure| Error::line(&path, own[failure.index].line, failure.error))?;
         outcome?;
         let ended = together.finish(stopped, |line| match &mut storing {
             Some(storing) => storing.store(&line),

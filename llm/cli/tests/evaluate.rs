@@ -92,7 +92,7 @@ fn check_likelihoods(model: &Model, tokenizer: &Tokenizer) {
     let mut answers = vec![None; questions.len()];
     let all: Vec<usize> = (0..questions.len()).collect();
     evaluated
-        .answer(&questions, &all, &mut |place, answer| {
+        .answer("questions", &questions, &all, &mut |place, answer| {
             answers[place] = Some(answer);
             Ok(())
         })
@@ -197,8 +197,8 @@ fn what_is_not_finite_is_no_answer() {
     model.attach(Some(&adapter)).unwrap();
     let asked = likelihood("yes or no", &["Say yes."], &["yes", "no"]);
     let mut evaluated = EvaluatedModel::new(&model, &tokenizer, Options::default(), &NOBODY);
-    let error = evaluated.answer(&[asked], &[0], &mut |_, _| Ok(())).unwrap_err().to_string();
-    assert_eq!(error, "question yes or no: the model's output is not finite");
+    let error = evaluated.answer("asked", &[asked], &[0], &mut |_, _| Ok(())).unwrap_err().to_string();
+    assert_eq!(error, "asked, question yes or no: the model's output is not finite");
     drop(evaluated);
     adapter.save(&folder.path().join("adapter"), "smollm2-135m").unwrap();
     let name = format!("nll:{}", rows(folder.path()).display());

@@ -177,6 +177,8 @@ fn replies_are_judged_against_a_public_model_and_against_themselves() {
     assert!(output.status.success() && said(&output).contains("lc_win_rate"), "{}", said(&output));
     let asked = bench.stub.requests();
     assert_eq!(asked.len(), 2 * ASKED + 1, "each pair in both orders, and one that had failed again");
+    // Instructions that were not asked lack no verdict.
+    assert!(!said(&output).contains("have no verdict"), "{}", said(&output));
     // What the judge said of ours, wherever it stood; the first answer was a failure.
     let ours = |asked: &Request| {
         let [first, second] = shown(asked).map(|text| replies.values().any(|reply| *reply == text));
@@ -213,6 +215,73 @@ fn replies_are_judged_against_a_public_model_and_against_themselves() {
         "{text}"
     );
     assert!(!text.contains("win_rate"), "{text}");
+}
+
+/// A judge that says nothing about one of two instructions.
+fn half_silent(_: usize, asked: &Request) -> Answer {
+    if !asked.body.contains("Name a fruit.") {
+        return by_length(asked);
+    }
+    let message = json!({"role": "assistant", "content": "I cannot say."});
+    let body = json!({
+        "id": "x", "object": "chat.completion", "usage": {"prompt_tokens": 100, "completion_tokens": 1},
+        "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
+    });
+    Answer::new("200 OK", "content-type: application/json\r\n", body.to_string())
+}
+
+#[test]
+fn too_few_verdicts_give_no_win_rate_and_do_not_end_the_evaluation() {
+    let folder = of_its_own();
+    let stub = Server::start(half_silent);
+    let judge = format!("{}#stub-1", stub.url("/v1"));
+    let evaluate = |limit: &str| {
+        let mut command = evaluation(&folder);
+        command.args(["--suite", "arithmetic", "--limit", limit, "--yes", "--judge", &judge]);
+        command.args(["--baseline-outputs", "outputs.jsonl"]).output().unwrap()
+    };
+    // Of one instruction there could be no win rate.
+    let before = tree(&folder.root());
+    let output = evaluate("1");
+    let complaint = "error: --limit: alpaca-eval with a judge needs at least 2 instructions for a win rate\n";
+    assert!(output.status.code() == Some(1) && said(&output).contains(complaint), "{}", said(&output));
+    assert!(tree(&folder.root()) == before && stub.requests().is_empty());
+
+    // The same again asks nobody, and ends as well.
+    for _ in 0..2 {
+        let output = evaluate("2");
+        let note = "alpaca-eval: no win rates, because 1 of 2 instructions have a verdict; at least 2 must have one\n";
+        assert!(output.status.success() && said(&output).contains(note), "{}", said(&output));
+        assert_eq!(stub.requests().len(), 4);
+        let results = Results::read(&folder.path("x.json")).unwrap();
+        assert_eq!(results.tasks.keys().collect::<Vec<_>>(), ["alpaca-eval", "arithmetic"]);
+        let judged = &results.tasks["alpaca-eval"];
+        let value = |measure: &str| judged.measures[measure].value;
+        assert_eq!([value("win_rate"), value("lc_win_rate")], [None, None]);
+        assert!(value("characters").is_some() && judged.measures["win_rate"].n == 1, "{judged:?}");
+    }
+}
+
+#[test]
+fn a_local_judge_without_a_chat_template_is_refused_before_anything_is_asked() {
+    let folder = of_its_own();
+    bench::model(&folder.path("judge"));
+    let config = |text: &str| fs::write(folder.path("judge/tokenizer_config.json"), text).unwrap();
+    let refused = |complaint: &str| {
+        let before = tree(&folder.root());
+        let mut command = evaluation(&folder);
+        command.args(["--judge", "local:judge", "--baseline-outputs", "outputs.jsonl"]);
+        let output = command.args(["--chat-template", "plain"]).output().unwrap();
+        assert!(output.status.code() == Some(1) && said(&output).contains(complaint), "{}", said(&output));
+        assert!(tree(&folder.root()) == before, "{}", said(&output));
+    };
+    config("{}");
+    refused(
+        "error: --judge: `judge` has no chat template, and --chat-template is the evaluated model's; the judge's own \
+         folder must hold one: chat_template.jinja\n",
+    );
+    config("{\"chat_template\": \"{{ raise_exception('no system message') }}\"}");
+    refused("error: --judge: `judge` cannot be asked: ");
 }
 
 /// A judge that refuses with what it was sent below one path, and judges below every other. What it repeats in answers that

@@ -164,13 +164,98 @@ fn a_file_of_replies_says_how_they_were_sampled() {
     assert_ne!(read("a.jsonl"), replies);
 }
 
-#[test]
-fn questions_too_long_for_the_context_are_counted() {
+/// A folder whose model has a context of 16 tokens.
+fn of_a_small_context() -> Folder {
     let folder = folder();
     let config = folder.path("model/config.json");
     let mut small = json_of(&fs::read_to_string(&config).unwrap());
     small["max_position_embeddings"] = json!(16);
     fs::write(&config, small.to_string()).unwrap();
+    folder
+}
+
+#[test]
+fn prompts_too_long_for_the_context_are_counted() {
+    let folder = of_a_small_context();
+    let rows =
+        [json!({"prompt": "one two three four five six seven eight nine ten"}), json!({"prompt": "one"})];
+    fs::write(folder.path("p.jsonl"), rows.map(|row| row.to_string()).join("\n")).unwrap();
+    let words = |n: usize| format!("generate p.jsonl -n {n} --out r.jsonl --limit 2 {MODEL}");
+    let note = "p.jsonl: 1 of 2 prompts are too long for the model's context of 16 tokens\n";
+    let output = folder.command(&words(2)).output().unwrap();
+    assert!(output.status.success() && said(&output).contains(note), "{}", said(&output));
+    // Of prompts that have their replies, nothing is said again.
+    let output = folder.command(&words(2)).output().unwrap();
+    assert!(output.status.success() && !said(&output).contains("too long"), "{}", said(&output));
+}
+
+/// Makes one of the model's weights NaN.
+fn spoil(folder: &Folder) {
+    let weights = folder.path("model/model.safetensors");
+    let mut bytes = fs::read(&weights).unwrap();
+    let end = bytes.len() - 4;
+    bytes[end..].copy_from_slice(&f32::NAN.to_le_bytes());
+    fs::write(&weights, bytes).unwrap();
+}
+
+#[test]
+fn a_question_whose_output_is_not_finite_is_named_with_its_task() {
+    let folder = folder();
+    spoil(&folder);
+    for (task, after) in [("arithmetic", " after 122 tokens"), ("arithmetic-paired", "")] {
+        let text = folder.fails(&format!("evaluate --suite {task} --limit 1 --out {task}.json {MODEL}"));
+        let complaint = format!("error: {task}, question 52: the model's output is not finite{after}\n");
+        assert!(text.contains(&complaint), "{text}");
+    }
+}
+
+#[test]
+fn a_row_whose_output_is_not_finite_is_named_by_its_line() {
+    let folder = of_a_small_context();
+    spoil(&folder);
+    // The first row has no room for a reply, so that nothing is computed for it.
+    let rows =
+        [json!({"prompt": "one two three four five six seven eight nine ten"}), json!({"prompt": "one"})];
+    fs::write(folder.path("p.jsonl"), rows.map(|row| row.to_string()).join("\n\n")).unwrap();
+    let words = format!("generate p.jsonl --out r.jsonl --batch 1 {MODEL}");
+    // The second time it is the only one that is left.
+    for left in ["", "1 replies are in the file already, 1 are left\n"] {
+        let text = folder.fails(&words);
+        assert!(text.contains(left), "{text}");
+        assert!(text.contains("error: p.jsonl:3: the model's output is not finite after "), "{text}");
+    }
+}
+
+/// A tokenizer of words whose decoder drops the blank at the beginning of a text, as those of `SentencePiece` do.
+#[test]
+fn a_text_is_continued_with_the_blank_between_the_words() {
+    let folder = folder();
+    let vocab: serde_json::Map<_, _> = (0..420).map(|id| (format!("▁w{id}"), json!(id))).collect();
+    let metaspace =
+        json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": true});
+    let tokenizer = json!({
+        "pre_tokenizer": metaspace, "decoder": metaspace,
+        "model": {"type": "WordLevel", "vocab": vocab, "unk_token": "▁w0"},
+    });
+    let config = json!({"chat_template": "{% for message in messages %}{{ message.content }} {% endfor %}"});
+    for (file, content) in [("tokenizer.json", tokenizer), ("tokenizer_config.json", config)] {
+        fs::write(folder.path("model").join(file), content.to_string()).unwrap();
+    }
+    fs::remove_file(folder.path("model/generation_config.json")).unwrap();
+    let printed = |flag: &str| {
+        let mut command = folder.command(&format!("generate --limit 2 {MODEL} --prompt w7{flag}"));
+        printed(&mut command)
+    };
+    assert!(printed(" --plain").starts_with(" w"), "{:?}", printed(" --plain"));
+    assert!(printed("").starts_with('w'), "{:?}", printed(""));
+    let conversation = json!({"messages": [{"role": "user", "content": "w7"}]});
+    let texts = replies(&folder, &[json!({"prompt": "w7"}), conversation], "--limit 2");
+    assert!(texts[0].starts_with(" w") && texts[1].starts_with('w'), "{texts:?}");
+}
+
+#[test]
+fn questions_too_long_for_the_context_are_counted() {
+    let folder = of_a_small_context();
     let suite = format!("evaluate --suite arithmetic,arithmetic-paired --limit 2 --out e.json {MODEL}");
     let output = folder.command(&suite).output().unwrap();
     for task in ["arithmetic", "arithmetic-paired"] {

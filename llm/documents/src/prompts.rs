@@ -17,8 +17,12 @@ use tokensieve_model::{Error, Result};
 pub struct Prompt {
     /// Number of the row in the file, from 0.
     pub row: usize,
+    /// The line of the file that errors name, from 1.
+    pub line: usize,
     /// The tokens of the prompt.
     pub tokens: Vec<u32>,
+    /// Whether it is a text to continue, written without a chat template.
+    pub plain: bool,
 }
 
 /// Reads the prompts of a file, or of a named data set, with its split after a slash if it has several (`gsm8k/test`).
@@ -38,27 +42,29 @@ pub fn prompts(source: &str, limit: Option<usize>, tokenizer: &Tokenizer) -> Res
             return Ok(ControlFlow::Break(()));
         }
         let tokens = row.and_then(|row| tokens(&row, tokenizer));
-        let tokens = tokens.map_err(|what| Error::line(&path, line, what))?;
-        prompts.push(Prompt { row: prompts.len(), tokens });
+        let (tokens, plain) = tokens.map_err(|what| Error::line(&path, line, what))?;
+        prompts.push(Prompt { row: prompts.len(), line, tokens, plain });
         Ok(if full(&prompts) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     };
     read::rows(&path, &mut take)?;
     Ok((path, prompts))
 }
 
-fn tokens(row: &Map<String, Value>, tokenizer: &Tokenizer) -> Result<Vec<u32>, String> {
-    let tokens = match (row.get("prompt"), row.get("completion")) {
-        (Some(Value::String(text)), None) => tokenizer.plain_prompt(text),
+/// The tokens of a row's prompt, and whether it is a text to continue.
+fn tokens(row: &Map<String, Value>, tokenizer: &Tokenizer) -> Result<(Vec<u32>, bool), String> {
+    let plain = |text: &str| (tokenizer.plain_prompt(text), true);
+    let (tokens, plain) = match (row.get("prompt"), row.get("completion")) {
+        (Some(Value::String(text)), None) => plain(text),
         _ => match Format::of(row)?.conversation(row)? {
             Conversation::Chat { messages, tools } => {
-                tokenizer.chat_prompt(before_the_answer(&messages), &tools)
+                (tokenizer.chat_prompt(before_the_answer(&messages), &tools), false)
             }
-            Conversation::Plain { prompt, .. } => tokenizer.plain_prompt(&prompt),
+            Conversation::Plain { prompt, .. } => plain(&prompt),
         },
     };
     match tokens {
         Ok(tokens) if tokens.is_empty() => Err("the prompt is empty".to_owned()),
-        Ok(tokens) => Ok(tokens),
+        Ok(tokens) => Ok((tokens, plain)),
         Err(error) => Err(error.to_string()),
     }
 }

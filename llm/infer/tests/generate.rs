@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 
 use fixture::{Fixture, NAMES};
 use tch::{Device, Kind};
-use tokensieve_infer::generate::{Event, Generator, Options, Reply, Request, Sampling, Stop};
+use tokensieve_infer::generate::{Event, Failure, Generator, Options, Reply, Request, Sampling, Stop};
 use tokensieve_model::text::{Extras, Tokenizer};
 use tokensieve_model::weights::Checkpoint;
 use tokensieve_model::{Document, Model, Pack, Precomputed};
@@ -211,6 +211,11 @@ fn what_cannot_be_answered_is_said() {
     ] {
         refused(Request { sampling, ..good.clone() });
     }
+    // Whatever the order in which requests are answered, the one that fails is named.
+    let empty = Request { prompt: vec![], ..good.clone() };
+    let failed = generator.run(&[good.clone(), empty], &mut |_, _| ControlFlow::Continue(()));
+    let Failure { index, error } = failed.unwrap_err();
+    assert_eq!((index, error.to_string().as_str()), (1, "prompt: is empty; it needs at least one token"));
     // The context of these models is 64 tokens.
     let long = all(&generator, &[Request { prompt: vec![5; 60], limit: 100, ..good.clone() }]).remove(0);
     assert_eq!((long.tokens.len(), long.stop), (4, Stop::Context));

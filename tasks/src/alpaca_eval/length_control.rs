@@ -14,6 +14,9 @@ use crate::{Error, Estimate, Result};
 /// of them below it, because most published fits chose the larger penalty.
 pub const PENALTY: f64 = PENALTIES[6];
 
+/// The fewest judged instructions of which there is a win rate.
+pub const FEWEST_VERDICTS: usize = 2;
+
 /// The logistic model that removes the effect of length.
 #[derive(Clone, Debug)]
 pub struct LengthControl {
@@ -81,7 +84,8 @@ impl LengthControl {
     }
 
     /// What a reader of the length-controlled win rate has to know before comparing it with the leaderboard's, one
-    /// sentence each. Nothing of [`Self::plain`], whose numbers the leaderboard does not have.
+    /// sentence each, from the preferences on the instructions that were asked. Nothing of [`Self::plain`], whose numbers
+    /// the leaderboard does not have.
     pub fn notes(&self, preferences: &[Option<f64>]) -> Vec<String> {
         if self.regulariser.is_none() {
             return Vec::new();
@@ -106,8 +110,10 @@ impl LengthControl {
     /// Win rates from contests.
     pub fn of_contests(&self, contests: &[Contest], seed: u64) -> Result<WinRates> {
         let n = contests.len();
-        if n < 2 {
-            return Err(Error::Setting(format!("{n} judged instructions: a win rate needs at least two")));
+        if n < FEWEST_VERDICTS {
+            return Err(Error::Setting(format!(
+                "{n} judged instructions: a win rate needs at least {FEWEST_VERDICTS}"
+            )));
         }
         let mut rows = rows(contests);
         rows.extend(self.regulariser.iter().flat_map(Regulariser::rows).cloned());
@@ -179,6 +185,6 @@ mod tests {
         assert!(swept.length_controlled.value > 0.99, "{swept:?}");
         assert!(LengthControl::plain(20).notes(&[None]).is_empty());
         let error = LengthControl::plain(1).of_contests(&[won], 1).unwrap_err().to_string();
-        assert!(error.contains("at least two"), "{error}");
+        assert!(error.contains("at least 2"), "{error}");
     }
 }

@@ -16,7 +16,7 @@ mod regulariser;
 
 pub use contest::{Contest, Weights};
 pub use fit::fit;
-pub use length_control::{LengthControl, PENALTY, WinRates, raw_win_rate};
+pub use length_control::{FEWEST_VERDICTS, LengthControl, PENALTY, WinRates, raw_win_rate};
 pub use outputs::{outputs, read_outputs};
 pub use prompts::instructions;
 pub(crate) use prompts::{MEASURES, open};

@@ -10,8 +10,8 @@ use serde_json::Value;
 use super::answers::{Answers, Line, hash};
 use super::benchmark::Benchmark;
 use super::model::EvaluatedModel;
+use crate::generate::report_too_long;
 use crate::together::Together;
-use tokensieve_base::status;
 use tokensieve_model::{Error, Result};
 
 /// Asks the questions without a stored answer, of which each process asks its part, and stores their answers in process 0,
@@ -39,12 +39,7 @@ pub(super) fn ask(
         return together.finish(stopped, |()| Ok(()));
     };
     let (too_long, asked) = (benchmark.too_long(evaluated, &questions)?, questions.len());
-    if too_long > 0 {
-        let (name, context) = (benchmark.name(), evaluated.context());
-        status!(
-            "{name}: {too_long} of {asked} questions are too long for the model's context of {context} tokens"
-        );
-    }
+    report_too_long(benchmark.name(), (too_long, asked), "questions", evaluated.context());
     let mut taking = Taking::new(benchmark, answers, asked);
     benchmark.ask(evaluated, own, &mut |question, answer| {
         taking.take(question, answer)?;

@@ -87,7 +87,8 @@ impl Benchmark for Task {
         questions: &[usize],
         take: &mut dyn FnMut(usize, Value) -> Result<()>,
     ) -> Result<()> {
-        evaluated.answer(self.questions(), questions, &mut |question, answer| take(question, stored(&answer)))
+        let mut take = |question: usize, answer: Answer| take(question, stored(&answer));
+        evaluated.answer(self.name(), self.questions(), questions, &mut take)
     }
 
     fn tally(&self, question: usize, answer: &Value) -> Result<Vec<Vec<f64>>> {

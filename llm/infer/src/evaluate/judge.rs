@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
 use tokensieve_data::Catalogue;
-use tokensieve_tasks::alpaca_eval::{LengthControl, instructions, outputs, read_outputs};
+use tokensieve_tasks::alpaca_eval::{FEWEST_VERDICTS, LengthControl, instructions, outputs, read_outputs};
 use tokensieve_tasks::judge::{self, Endpoint, Judge, Pairwise, both_orders, pairwise};
 use tokensieve_tasks::{Answer, Estimate, Measure};
 
@@ -15,7 +15,7 @@ use super::answers::{self, ANSWERS, Answers, beside};
 use super::ask::stored_answer;
 use super::benchmark::Benchmark;
 use super::judging::{BASELINE, JUDGE, JudgeAddress, Judging};
-use super::local_judge::LocalJudge;
+use super::local_judge::{self, LocalJudge};
 use super::model::EvaluatedModel;
 use super::results::{Judged, Measured, TaskResults};
 use super::settings::Settings;
@@ -42,15 +42,23 @@ pub(super) const WIN_RATES: [&str; 2] = [WIN_RATE.name, CONTROLLED.name];
 /// Name of further tallies: characters of the reply and of the baseline's output.
 const LENGTHS: &str = "lengths";
 
-/// Checks, before any question is asked, that the judge is available and that the baseline has an output for every question.
+/// Checks, before any question is asked, that there are enough of them, that the judge is available and can be asked, and
+/// that the baseline has an output for every question.
 pub(super) fn check(benchmark: &dyn Benchmark, judging: &Judging, settings: &Settings) -> Result<()> {
     let address = judging.address()?;
+    if benchmark.count() < FEWEST_VERDICTS {
+        let what =
+            format!("{TASK} with a judge needs at least {FEWEST_VERDICTS} instructions for a win rate");
+        return Err(Error::setting("--limit", what));
+    }
     let catalogue = Catalogue::load()?;
     let instructions = instructions(&catalogue).map_err(Error::other)?;
     let asked = (0..benchmark.count()).map(|question| place(benchmark, question, instructions.len()));
     baseline(&judging.baseline, &catalogue, &instructions, &asked.collect::<Result<Vec<_>>>()?)?;
     match address {
-        JudgeAddress::Local(source) => Tokenizer::open_on(&local(source)?, settings.date).map(drop),
+        JudgeAddress::Local(source) => {
+            local_judge::check(source, &Tokenizer::open_on(&local(source)?, settings.date)?)
+        }
         JudgeAddress::Endpoint { base, model, key_variable } => {
             endpoint((base, model, key_variable), &settings.out).map(drop)
         }
@@ -64,7 +72,7 @@ fn place(benchmark: &dyn Benchmark, question: usize, instructions: usize) -> Res
     place.ok_or_else(|| Error::Run(format!("{TASK} has no instruction `{id}`")))
 }
 
-/// Adds win rates to the results of [`TASK`], whose replies are stored in `answers`.
+/// Adds win rates to the results of [`TASK`], whose replies are stored in `answers`. Of too few verdicts they are undefined.
 pub(super) fn add_win_rates(
     benchmark: &dyn Benchmark,
     results: &mut TaskResults,
@@ -118,10 +126,21 @@ pub(super) fn add_win_rates(
     }
     let is_controlled = control.is_some();
     let control = control.unwrap_or_else(|| LengthControl::plain(replies.len()));
-    for note in control.notes(&preferences) {
-        tokensieve_base::status!("{TASK}: {note}");
-    }
-    let rates = control.win_rates(&preferences, &replies, &baseline, settings.seed).map_err(Error::other)?;
+    let n = judged.preferences.iter().flatten().count();
+    let [raw, controlled] = if n < FEWEST_VERDICTS {
+        let asked = asked.len();
+        tokensieve_base::status!(
+            "{TASK}: no win rates, because {n} of {asked} instructions have a verdict; at least {FEWEST_VERDICTS} must have one"
+        );
+        [Estimate { value: f64::NAN, low: f64::NAN, high: f64::NAN, n }; 2]
+    } else {
+        for note in control.notes(&judged.preferences) {
+            tokensieve_base::status!("{TASK}: {note}");
+        }
+        let rates = control.win_rates(&preferences, &replies, &baseline, settings.seed);
+        let rates = rates.map_err(Error::other)?;
+        [rates.raw, rates.length_controlled]
+    };
     let tally = |preference: &Option<f64>| preference.map_or(vec![0.0, 0.0], |p| vec![p, 1.0]);
     results.tallies.of.insert(WIN_RATE.name.to_owned(), judged.preferences.iter().map(tally).collect());
     let lengths =
@@ -137,9 +156,9 @@ pub(super) fn add_win_rates(
     let mut add = |measure: &Measure, estimate: &Estimate| {
         results.measures.shift_insert(0, measure.name.to_owned(), Measured::new(measure, estimate));
     };
-    add(&WIN_RATE, &rates.raw);
+    add(&WIN_RATE, &raw);
     if is_controlled {
-        add(&CONTROLLED, &rates.length_controlled);
+        add(&CONTROLLED, &controlled);
     }
     Ok(ControlFlow::Continue(()))
 }

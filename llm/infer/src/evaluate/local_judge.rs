@@ -8,8 +8,10 @@ use tokensieve_tasks::{self as tasks, Ask, Question, Task};
 
 use super::answers::{Answers, hash};
 use super::ask::{ask, stored_answer};
-use super::model::EvaluatedModel;
+use super::judging::JUDGE;
+use super::model::{EvaluatedModel, documents};
 use crate::together::Together;
+use tokensieve_model::text::Tokenizer;
 use tokensieve_model::{Error, Result};
 
 /// A local model that judges by the probabilities of the two labels as the first token of its reply.
@@ -35,14 +37,8 @@ impl Judge for LocalJudge<'_> {
     fn prefer(&self, pairs: &[Pair<'_>]) -> tasks::Result<Vec<Verdict>> {
         let failed =
             |error: Error| tasks::Error::Service { address: self.name.clone(), what: error.to_string() };
-        // Named by what it shows: a pair's place among the others depends on --limit and on the other replies.
-        let questions = pairs.iter().map(|pair| Question {
-            id: hash(&json!([pair.instruction, pair.first, pair.second]).to_string()),
-            messages: question(pair),
-            ask: Ask::Likelihood { replies: LABELS.map(str::to_owned).to_vec() },
-        });
         // Asked and stored like any other task, but nothing is graded.
-        let items = questions.map(|question| (question, ()));
+        let items = pairs.iter().map(|pair| (question_of(pair), ()));
         let task = Task::new(self.name.clone(), items, &[], |(), _| Ok(Vec::new()));
         let (evaluated, answers) = &mut *self.state.borrow_mut();
         // Process 0 alone judges.
@@ -60,4 +56,27 @@ impl Judge for LocalJudge<'_> {
         };
         (0..pairs.len()).map(|number| verdict(number).map_err(failed)).collect()
     }
+}
+
+/// Named by what it shows: a pair's place among the others depends on --limit and on the other replies.
+fn question_of(pair: &Pair<'_>) -> Question {
+    Question {
+        id: hash(&json!([pair.instruction, pair.first, pair.second]).to_string()),
+        messages: question(pair),
+        ask: Ask::Likelihood { replies: LABELS.map(str::to_owned).to_vec() },
+    }
+}
+
+/// Checks that the judge's own chat template writes its questions.
+pub(super) fn check(source: &str, tokenizer: &Tokenizer) -> Result<()> {
+    if tokenizer.template().is_none() {
+        let what = format!(
+            "`{source}` has no chat template, and --chat-template is the evaluated model's; the judge's own folder must \
+             hold one: chat_template.jinja"
+        );
+        return Err(Error::setting(JUDGE, what));
+    }
+    let pair = Pair { instruction: "What is 2 + 2?", first: "3", second: "4" };
+    let written = documents(tokenizer, &question_of(&pair));
+    written.map(drop).map_err(|error| Error::setting(JUDGE, format!("`{source}` cannot be asked: {error}")))
 }

@@ -50,19 +50,27 @@ impl<'a> EvaluatedModel<'a> {
         self.interrupted.load(Ordering::Relaxed)
     }
 
-    /// Answers those of the questions whose places are `asked`, which are in order; `take` receives each answer as soon as
-    /// it is given, in any order.
-    pub fn answer(&mut self, questions: &[Question], asked: &[usize], take: &mut OnAnswer<'_>) -> Result<()> {
+    /// Answers those of a task's questions whose places are `asked`, which are in order; `take` receives each answer as soon
+    /// as it is given, in any order. Errors name the task.
+    pub fn answer(
+        &mut self,
+        task: &str,
+        questions: &[Question],
+        asked: &[usize],
+        take: &mut OnAnswer<'_>,
+    ) -> Result<()> {
         let is_likelihood = |place: &usize| matches!(questions[*place].ask, Ask::Likelihood { .. });
         let (likelihoods, replies): (Vec<usize>, Vec<usize>) = asked.iter().copied().partition(is_likelihood);
-        self.read(questions, &likelihoods, take)?;
+        self.read(task, questions, &likelihoods, take)?;
         let asked: Vec<(usize, u64)> = replies.iter().map(|place| (*place, 0)).collect();
-        self.reply(questions, &asked, &Sampling::default(), &mut |index, answer| take(replies[index], answer))
+        let mut take = |index: usize, answer| take(replies[index], answer);
+        self.reply(task, questions, &asked, &Sampling::default(), &mut take)
     }
 
     /// Generates replies to questions, each given by its place and the reply's seed; `take` receives the reply's index.
     pub(super) fn reply(
         &self,
+        task: &str,
         questions: &[Question],
         asked: &[(usize, u64)],
         sampling: &Sampling,
@@ -89,7 +97,11 @@ impl<'a> EvaluatedModel<'a> {
             if taken.is_err() || self.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let make = || Generator::new(self.model, self.tokenizer, self.options);
-        self.generator.get_or_init(make).run(&requests, &mut each)?;
+        let replied = self.generator.get_or_init(make).run(&requests, &mut each);
+        replied.map_err(|failure| {
+            let id = &questions[asked[failure.index].0].id;
+            Error::Run(format!("{task}, question {id}: {}", failure.error))
+        })?;
         taken
     }
 
@@ -120,7 +132,13 @@ impl<'a> EvaluatedModel<'a> {
 
     /// Computes the probabilities of given replies. The replies to one question share its tokens, and many questions share a
     /// forward pass.
-    fn read(&mut self, questions: &[Question], asked: &[usize], take: &mut OnAnswer<'_>) -> Result<()> {
+    fn read(
+        &mut self,
+        task: &str,
+        questions: &[Question],
+        asked: &[usize],
+        take: &mut OnAnswer<'_>,
+    ) -> Result<()> {
         if asked.is_empty() {
             return Ok(());
         }
@@ -147,7 +165,7 @@ impl<'a> EvaluatedModel<'a> {
                 }
                 if !scored.iter().flatten().all(RowStats::is_finite) {
                     let id = &questions[likelihoods[index]].id;
-                    return Err(Error::not_finite(format!("question {id}")));
+                    return Err(Error::not_finite(format!("{task}, question {id}")));
                 }
                 let of =
                     |stats: &Vec<RowStats>| stats.iter().map(|stats| (-stats.loss).exp() as f32).collect();
@@ -158,23 +176,27 @@ impl<'a> EvaluatedModel<'a> {
         Ok(())
     }
 
-    /// One document for each reply to a question.
     fn documents(&self, question: &Question) -> Result<Vec<Document>> {
-        let Ask::Likelihood { replies } = &question.ask else { unreachable!("filtered by kind") };
-        let mut messages = messages(question);
-        // Earlier answers are not predicted.
-        for message in &mut messages {
-            message.weights = Weights::All(0.0);
-        }
-        let document = |reply: &String| {
-            let mut messages = messages.clone();
-            let weights = Weights::WithoutEnding;
-            messages.push(Message { weights, ..Message::new("assistant", reply.as_str()) });
-            self.tokenizer.document(&Conversation::chat(messages), 0)
-        };
         let naming = |error| Error::Run(format!("question {}: {error}", question.id));
-        replies.iter().map(document).collect::<Result<_>>().map_err(naming)
+        documents(self.tokenizer, question).map_err(naming)
     }
+}
+
+/// One document for each reply to a question.
+pub(super) fn documents(tokenizer: &Tokenizer, question: &Question) -> Result<Vec<Document>> {
+    let Ask::Likelihood { replies } = &question.ask else { unreachable!("filtered by kind") };
+    let mut messages = messages(question);
+    // Earlier answers are not predicted.
+    for message in &mut messages {
+        message.weights = Weights::All(0.0);
+    }
+    let document = |reply: &String| {
+        let mut messages = messages.clone();
+        let weights = Weights::WithoutEnding;
+        messages.push(Message { weights, ..Message::new("assistant", reply.as_str()) });
+        tokenizer.document(&Conversation::chat(messages), 0)
+    };
+    replies.iter().map(document).collect()
 }
 
 fn messages(question: &Question) -> Vec<Message> {

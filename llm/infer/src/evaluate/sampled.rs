@@ -111,7 +111,7 @@ impl Benchmark for Sampled {
         let asked: Vec<(usize, u64)> = questions.iter().copied().flat_map(of_place).collect();
         // The replies to a question are stored together, in their order.
         let mut incomplete: BTreeMap<usize, Vec<Option<Answer>>> = BTreeMap::new();
-        evaluated.reply(self.task.questions(), &asked, &SAMPLING, &mut |index, answer| {
+        evaluated.reply(&self.name, self.task.questions(), &asked, &SAMPLING, &mut |index, answer| {
             let (place, _) = asked[index];
             let replies = incomplete.entry(place).or_insert_with(|| vec![None; self.replies]);
             replies[index % self.replies] = Some(answer);

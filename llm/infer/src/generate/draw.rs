@@ -4,13 +4,18 @@ use std::sync::Mutex;
 
 use rand_chacha::rand_core::RngCore;
 
+use super::request::Failure;
 use super::sequence::Sequence;
 use tokensieve_kernels::logits;
 use tokensieve_kernels::shim::parallel;
-use tokensieve_model::{Error, Result};
+use tokensieve_model::Error;
 
 /// Samples the next token of every sequence from its row of the logits.
-pub(super) fn draw(sequences: &mut [&mut Sequence], logits: &[f32], vocabulary: usize) -> Result<()> {
+pub(super) fn draw(
+    sequences: &mut [&mut Sequence],
+    logits: &[f32],
+    vocabulary: usize,
+) -> Result<(), Failure> {
     let rows: Vec<_> = sequences.iter_mut().zip(logits.chunks_exact(vocabulary)).map(Mutex::new).collect();
     parallel(rows.len(), 1, |part| {
         for row in &rows[part] {
@@ -20,11 +25,11 @@ pub(super) fn draw(sequences: &mut [&mut Sequence], logits: &[f32], vocabulary: 
     });
     drop(rows);
     match sequences.iter().find(|sequence| sequence.log_probability.is_nan()) {
-        Some(sequence) => Err(Error::Run(format!(
-            "request {}: the model's output is not finite after {} tokens",
-            sequence.index,
-            sequence.tokens.len() - 1
-        ))),
+        Some(sequence) => {
+            let tokens = sequence.tokens.len() - 1;
+            let error = Error::Run(format!("the model's output is not finite after {tokens} tokens"));
+            Err(sequence.failure(error))
+        }
         None => Ok(()),
     }
 }

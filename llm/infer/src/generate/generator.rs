@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use super::draw::draw;
 use super::engine::{Engine, Slot};
-use super::request::{Event, Reply, Request};
+use super::request::{Event, Failure, Reply, Request};
 use super::sequence::Sequence;
 use tokensieve_model::text::Tokenizer;
 use tokensieve_model::{Error, Model, Result};
@@ -67,9 +67,9 @@ impl<'a> Generator<'a> {
         &self,
         requests: &[Request],
         each: &mut dyn FnMut(usize, Event<'_>) -> ControlFlow<()>,
-    ) -> Result<Vec<Option<Reply>>> {
+    ) -> Result<Vec<Option<Reply>>, Failure> {
         for (index, request) in requests.iter().enumerate() {
-            self.check(request).map_err(|error| Error::Run(format!("request {index}: {error}")))?;
+            self.check(request).map_err(|error| Failure { index, error })?;
         }
         let mut replies: Vec<Option<Reply>> = requests.iter().map(|_| None).collect();
         // The longest prompts first, so that the last sequences to finish are short.
@@ -88,7 +88,8 @@ impl<'a> Generator<'a> {
                 slot.truncate(0);
                 let cached = shared.as_ref().map_or(0, |shared| slot.copy_from(shared));
                 joining += request.prompt.len() - cached;
-                live.push(Sequence::new(index, request, slot, cached, self.model));
+                let sequence = Sequence::new(index, request, (slot, cached), (self.model, self.tokenizer));
+                live.push(sequence.map_err(|error| Failure { index, error })?);
             }
             if live.is_empty() {
                 return Ok(replies);
@@ -130,12 +131,13 @@ impl<'a> Generator<'a> {
         let mut slot = std::mem::replace(&mut cache.slot, self.engine.slot());
         cache.tokens.clear();
         slot.truncate(cached);
-        let mut live = vec![Sequence::new(0, request, slot, cached, self.model)];
+        let mut live = vec![Sequence::new(0, request, (slot, cached), (self.model, self.tokenizer))?];
         let mut logits = Vec::new();
         let mut each = |_: usize, event: Event<'_>| each(event);
         let mut proceed = true;
         while proceed && live[0].stop.is_none() {
-            proceed = self.step(&mut live, &mut logits, &mut each)?.is_continue();
+            let stepped = self.step(&mut live, &mut logits, &mut each);
+            proceed = stepped.map_err(|failure| failure.error)?.is_continue();
         }
         let Some(sequence) = live.pop() else { return Ok(None) };
         cache.tokens = sequence.computed_tokens();
@@ -154,7 +156,7 @@ impl<'a> Generator<'a> {
         live: &mut [Sequence],
         logits: &mut Vec<f32>,
         each: &mut dyn FnMut(usize, Event<'_>) -> ControlFlow<()>,
-    ) -> Result<ControlFlow<()>> {
+    ) -> Result<ControlFlow<()>, Failure> {
         let mut growing: Vec<&mut Sequence> = live.iter_mut().filter(|one| one.stop.is_none()).collect();
         if growing.is_empty() {
             return Ok(ControlFlow::Continue(()));
@@ -163,7 +165,7 @@ impl<'a> Generator<'a> {
         draw(&mut growing, logits, self.vocabulary)?;
         for sequence in growing {
             let index = sequence.index;
-            let text = sequence.accept_token(self.tokenizer)?;
+            let text = sequence.accept_token(self.tokenizer).map_err(|error| sequence.failure(error))?;
             if !text.is_empty() && each(index, Event::Text(&text)).is_break() {
                 return Ok(ControlFlow::Break(()));
             }

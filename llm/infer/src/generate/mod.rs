@@ -18,5 +18,5 @@ mod text_stream;
 
 pub use generator::{ConversationCache, Generator, Options};
 pub use reply_file::{ReplyFile, ReplyLine};
-pub use request::{CHAT_LIMIT, Event, REPLY_LIMIT, Reply, Request, Stop};
+pub use request::{CHAT_LIMIT, Event, Failure, REPLY_LIMIT, Reply, Request, Stop, report_too_long};
 pub use sampling::Sampling;

@@ -1,6 +1,10 @@
 //! A request for a reply, and the reply.
 
+use std::fmt;
+
 use super::sampling::Sampling;
+use tokensieve_base::status;
+use tokensieve_model::Error;
 
 /// Default maximum length of a reply to one of many prompts, in tokens (choice).
 pub const REPLY_LIMIT: usize = 512;
@@ -13,6 +17,9 @@ pub const CHAT_LIMIT: usize = 1024;
 pub struct Request {
     /// The tokens of the prompt, at least one.
     pub prompt: Vec<u32>,
+    /// Whether the reply continues the prompt's text, so that a blank between the two is a part of the reply. An answer in a
+    /// chat begins a text of its own.
+    pub plain: bool,
     /// Maximum number of new tokens.
     pub limit: usize,
     /// Stop texts: the reply ends before the first of them.
@@ -70,4 +77,36 @@ pub enum Event<'a> {
     Text(&'a str),
     /// The reply is complete.
     Done(&'a Reply),
+}
+
+/// A request that has no reply, and why.
+#[derive(Debug)]
+pub struct Failure {
+    /// Index of the request.
+    pub index: usize,
+    /// What is wrong with it.
+    pub error: Error,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "request {}: {}", self.index, self.error)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        Self::Run(failure.to_string())
+    }
+}
+
+/// Says how many of the `asked` prompts or questions of `name` leave no room for a reply in the model's context, if some do.
+pub fn report_too_long(name: &str, (too_long, asked): (usize, usize), what: &str, context: usize) {
+    if too_long > 0 {
+        status!(
+            "{name}: {too_long} of {asked} {what} are too long for the model's context of {context} tokens"
+        );
+    }
 }

@@ -3,11 +3,11 @@
 use rand_chacha::ChaCha8Rng;
 
 use super::engine::Slot;
-use super::request::{Reply, Request, Stop};
+use super::request::{Failure, Reply, Request, Stop};
 use super::text_stream::TextStream;
 use tokensieve_base::streams::keyed;
 use tokensieve_model::text::Tokenizer;
-use tokensieve_model::{Model, Result};
+use tokensieve_model::{Error, Model, Result};
 
 /// A request and its reply so far.
 #[derive(Debug)]
@@ -31,7 +31,14 @@ pub(super) struct Sequence<'a> {
 
 impl<'a> Sequence<'a> {
     /// A sequence whose slot holds the first `cached` tokens of the prompt.
-    pub(super) fn new(index: usize, request: &'a Request, slot: Slot, cached: usize, model: &Model) -> Self {
+    pub(super) fn new(
+        index: usize,
+        request: &'a Request,
+        (slot, cached): (Slot, usize),
+        (model, tokenizer): (&Model, &Tokenizer),
+    ) -> Result<Self> {
+        let text = TextStream::new(request.stop.clone());
+        let text = if request.plain { text.continues(tokenizer, &request.prompt)? } else { text };
         let mut new = Self {
             index,
             request,
@@ -43,10 +50,15 @@ impl<'a> Sequence<'a> {
             slot,
             computed: cached,
             long_from: model.long_from(),
-            text: TextStream::new(request.stop.clone()),
+            text,
         };
         new.stop = new.length_stop();
-        new
+        Ok(new)
+    }
+
+    /// Why this request has no reply.
+    pub(super) fn failure(&self, error: Error) -> Failure {
+        Failure { index: self.index, error }
     }
 
     /// The reason why no token may follow, if the maximum length is reached.

@@ -1,6 +1,9 @@
+use proptest::prelude::*;
+use serde_json::json;
+
 use super::text_stream::TextStream;
 use super::*;
-use tokensieve_model::text::Tokenizer;
+use tokensieve_model::text::{Extras, Tokenizer};
 use tokensieve_model::weights::Checkpoint;
 
 /// Shares of tokens in many draws.
@@ -88,20 +91,8 @@ fn characters_are_printed_whole() {
 fn stop_texts_are_found_across_tokens_and_never_printed() {
     let tokenizer = smollm2();
     let says = |text: &str, stops: &[&str]| {
-        let stop = stops.iter().map(|stop| (*stop).to_owned()).collect();
-        let mut stream = TextStream::new(stop);
-        let mut printed = String::new();
-        for token in tokenizer.encode(text).unwrap() {
-            printed += &stream.push(&tokenizer, token).unwrap();
-            if let Some(stopped) = stream.stopped() {
-                let stopped = stopped.to_owned();
-                assert_eq!(stream.into_text(), printed);
-                return (printed, Some(stopped));
-            }
-        }
-        printed += &stream.rest();
-        assert_eq!(stream.into_text(), printed);
-        (printed, None)
+        let stops = stops.iter().map(|stop| (*stop).to_owned()).collect();
+        streamed(TextStream::new(stops), &tokenizer, &tokenizer.encode(text).unwrap())
     };
     let text = "The answer is 42.\n\nQuestion: what else?";
     assert_eq!(says(text, &["tion: wh"]), ("The answer is 42.\n\nQues".into(), Some("tion: wh".into())));
@@ -109,6 +100,139 @@ fn stop_texts_are_found_across_tokens_and_never_printed() {
     // What only begins like a stop text is printed after all.
     assert_eq!(says(text, &["else? No"]), (text.into(), None));
     assert_eq!(says(text, &[]), (text.into(), None));
+}
+
+/// A tokenizer as Llama 2 and Mistral have it: the 256 bytes, then words with the blank before them.
+const WORDS: [&str; 6] = ["▁hi", "▁there", "▁friend", "▁END", "▁", "a"];
+
+fn byte_fallback() -> Tokenizer {
+    let bytes = (0..=255).map(|byte| format!("<0x{byte:02X}>"));
+    let pieces = bytes.chain(WORDS.map(str::to_owned)).chain(["</s>".to_owned()]);
+    let vocab: serde_json::Map<_, _> = pieces.zip((0..).map(|id| json!(id))).collect();
+    let end = json!({
+        "id": vocab["</s>"], "content": "</s>", "special": true,
+        "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
+    });
+    let tokenizer = json!({
+        "added_tokens": [end],
+        "decoder": {"type": "Sequence", "decoders": [
+            {"type": "Replace", "pattern": {"String": "▁"}, "content": " "},
+            {"type": "ByteFallback"},
+            {"type": "Fuse"},
+            {"type": "Strip", "content": " ", "start": 1, "stop": 0},
+        ]},
+        "model": {"type": "BPE", "vocab": vocab, "merges": [], "byte_fallback": true},
+    });
+    Tokenizer::new(tokenizer.to_string().parse().unwrap(), Extras::default(), "llama").unwrap()
+}
+
+/// The tokens of words and bytes: `世 ▁hi \xE5 ▁there`. Other characters are spelled in bytes.
+fn spelled(text: &str) -> Vec<u32> {
+    let token = |part: &str| match (WORDS.iter().position(|word| *word == part), part.strip_prefix("\\x")) {
+        (Some(word), _) => vec![256 + word as u32],
+        (_, Some(byte)) => vec![u32::from_str_radix(byte, 16).unwrap()],
+        _ => part.bytes().map(u32::from).collect(),
+    };
+    text.split(' ').flat_map(token).collect()
+}
+
+/// The text of a stream of tokens, and the stop text that ended it.
+fn streamed(mut stream: TextStream, tokenizer: &Tokenizer, tokens: &[u32]) -> (String, Option<String>) {
+    let mut printed = String::new();
+    for token in tokens {
+        printed += &stream.push(tokenizer, *token).unwrap();
+        if let Some(stop) = stream.stopped().map(str::to_owned) {
+            assert_eq!(stream.into_text(), printed);
+            return (printed, Some(stop));
+        }
+    }
+    printed += &stream.rest();
+    assert_eq!(stream.into_text(), printed);
+    (printed, None)
+}
+
+#[test]
+fn text_goes_on_behind_a_byte_that_is_no_character() {
+    let tokenizer = byte_fallback();
+    for (tokens, text) in [
+        // Behind a character in bytes, a line break, a word, nothing; and one that begins another character.
+        ("世 \\xE5 ▁hi ▁there", "世\u{fffd} hi there"),
+        ("\n \\xE5 ▁hi ▁there", "\n\u{fffd} hi there"),
+        ("▁hi \\x80 ▁there", "hi\u{fffd} there"),
+        ("\\xE5 ▁hi ▁there", "\u{fffd} hi there"),
+        ("世 \\xE5 \\xE4 \\xBD a ▁hi", "世\u{fffd}\u{fffd}\u{fffd}a hi"),
+        // At the end, where a whole character might have followed.
+        ("▁hi \\xE5", "hi\u{fffd}"),
+        ("世 \\xE5", "世\u{fffd}"),
+        // Whole characters are themselves, also beside each other.
+        ("▁hi 世 界 \n ▁there", "hi世界\n there"),
+    ] {
+        let found = streamed(TextStream::new(Vec::new()), &tokenizer, &spelled(tokens));
+        assert_eq!(found, (text.to_owned(), None), "{tokens}");
+    }
+    let stopping = TextStream::new(vec!["END".to_owned()]);
+    let found = streamed(stopping, &tokenizer, &spelled("世 \\xE5 ▁hi ▁END ▁there"));
+    assert_eq!(found, ("世\u{fffd} hi ".to_owned(), Some("END".to_owned())));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Bytes that are no characters cost nothing but bytes beside them.
+    #[test]
+    fn random_bytes_take_no_word_away(
+        tokens in prop::collection::vec(
+            prop_oneof![Just(0x0A_u32), 0x80..=0xFF_u32, 256..262_u32, Just(0xC3), Just(0xA4)], 0..24,
+        ),
+    ) {
+        let tokenizer = byte_fallback();
+        let (text, _) = streamed(TextStream::new(Vec::new()), &tokenizer, &tokens);
+        let whole = tokenizer.inner().decode(&tokens, true).unwrap();
+        let words = |text: &str| text.chars().filter(|c| *c == ' ' || c.is_ascii_alphabetic()).collect::<String>();
+        prop_assert_eq!(words(&text), words(&whole));
+        if !whole.contains('\u{fffd}') {
+            prop_assert_eq!(&text, &whole);
+        }
+        // Behind the last word stands what the bytes alone are, or more.
+        let last = tokens.iter().rposition(|token| *token >= 256).map_or(0, |place| place + 1);
+        let bytes: Vec<u8> = tokens[last..].iter().map(|token| *token as u8).collect();
+        if let Ok(end) = String::from_utf8(bytes) {
+            prop_assert!(text.ends_with(&end), "{text:?} {end:?}");
+        }
+    }
+}
+
+#[test]
+fn a_continuation_keeps_the_blank_between_prompt_and_reply() {
+    let llama = byte_fallback();
+    let end = llama.inner().token_to_id("</s>").unwrap();
+    let behind = |prompt: &[u32], tokens: &str| {
+        let stream = TextStream::new(Vec::new()).continues(&llama, prompt).unwrap();
+        streamed(stream, &llama, &spelled(tokens)).0
+    };
+    for prompt in ["▁hi", "▁hi ▁", "▁hi \n", "▁hi 世", "世 a", "\\xBD \\xA0 a"] {
+        assert_eq!(behind(&spelled(prompt), "▁there ▁friend"), " there friend", "{prompt}");
+        // Bytes that follow bytes.
+        assert_eq!(behind(&spelled(prompt), "界 ▁there"), "界 there", "{prompt}");
+        assert_eq!(behind(&spelled(prompt), "\\xE5 ▁there"), "\u{fffd} there", "{prompt}");
+    }
+    // A special token has no text; where nothing has, the reply begins the text.
+    assert_eq!(behind(&[spelled("▁hi")[0], end], "▁there"), " there");
+    assert_eq!([behind(&[end], "▁there"), behind(&[], "▁there")], ["there", "there"]);
+    let stop = TextStream::new(vec![" there".to_owned()]).continues(&llama, &spelled("▁hi")).unwrap();
+    assert_eq!(streamed(stop, &llama, &spelled("▁there")), (String::new(), Some(" there".to_owned())));
+    // Without a prompt's text, as in a chat.
+    assert_eq!(streamed(TextStream::new(Vec::new()), &llama, &spelled("▁there")).0, "there");
+    // Tokenizers of bytes have the blank in their tokens.
+    let smollm2 = smollm2();
+    for prompt in ["hi", "hi ", "🦀", "界"] {
+        let prompt = smollm2.encode(prompt).unwrap();
+        for text in [" there, friend", "世界 🦀", "\n\n"] {
+            let tokens = smollm2.encode(text).unwrap();
+            let stream = TextStream::new(Vec::new()).continues(&smollm2, &prompt).unwrap();
+            assert_eq!(streamed(stream, &smollm2, &tokens).0, text);
+        }
+    }
 }
 
 fn settings(seed: u64) -> serde_json::Map<String, serde_json::Value> {

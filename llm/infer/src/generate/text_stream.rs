@@ -6,12 +6,15 @@ use tokensieve_model::{Error, Result};
 /// What tokenizers write for bytes that are not (yet) a character.
 const UNFINISHED: char = '\u{fffd}';
 
+/// Most tokens of one character: one for each of its bytes.
+const CHARACTER: usize = 4;
+
 /// The text of a growing reply.
 #[derive(Debug)]
 pub(super) struct TextStream {
     stops: Vec<String>,
-    /// The latest tokens. The first `decoded` of them are in the text already and stay as context, because some tokenizers
-    /// decode a token differently at the start of a text.
+    /// The latest tokens. The first `decoded` of them are in the text already, or end the prompt, and stay as context,
+    /// because some tokenizers decode a token differently at the start of a text.
     tokens: Vec<u32>,
     decoded: usize,
     /// The part of `tokens` that is not in the text yet: the beginning of a character.
@@ -36,22 +39,36 @@ impl TextStream {
         }
     }
 
+    /// Lets the text, which is still empty, continue that of a prompt, so that a blank between the two is a part of it.
+    pub(super) fn continues(self, tokenizer: &Tokenizer, prompt: &[u32]) -> Result<Self> {
+        for start in (prompt.len().saturating_sub(CHARACTER)..prompt.len()).rev() {
+            let context = decode(tokenizer, &prompt[start..])?;
+            // Special tokens have no text, and a part of a character would spoil the bytes behind it.
+            if !context.is_empty() && !context.contains(UNFINISHED) {
+                let tokens = prompt[start..].to_vec();
+                return Ok(Self { decoded: tokens.len(), tokens, ..self });
+            }
+        }
+        Ok(self)
+    }
+
     /// Adds a token; returns the text that is now final.
     pub(super) fn push(&mut self, tokenizer: &Tokenizer, token: u32) -> Result<String> {
-        let decode = |tokens: &[u32]| {
-            tokenizer.inner().decode(tokens, true).map_err(|error| Error::file(tokenizer.path(), error))
-        };
-        let before = decode(&self.tokens[..self.decoded])?;
+        let before = decode(tokenizer, &self.tokens[..self.decoded])?;
         self.tokens.push(token);
-        let after = decode(&self.tokens)?;
-        let new_text = after.strip_prefix(&before).unwrap_or_default();
+        let after = decode(tokenizer, &self.tokens)?;
+        let new_text = match after.strip_prefix(&before) {
+            Some(new_text) => new_text.to_owned(),
+            // One byte that is no part of a character spoils all bytes beside it, also those whose text is final.
+            None => decode(tokenizer, &self.tokens[self.decoded..])?,
+        };
         // A character is added when it is complete.
         if new_text.ends_with(UNFINISHED) {
-            new_text.clone_into(&mut self.unfinished);
+            self.unfinished = new_text;
             return Ok(String::new());
         }
         self.unfinished.clear();
-        self.text.push_str(new_text);
+        self.text.push_str(&new_text);
         if !new_text.is_empty() {
             self.tokens.drain(..self.decoded);
             self.decoded = self.tokens.len();
@@ -105,4 +122,9 @@ impl TextStream {
     pub(super) fn into_text(self) -> String {
         self.text
     }
+}
+
+/// The text of tokens, without special tokens.
+fn decode(tokenizer: &Tokenizer, tokens: &[u32]) -> Result<String> {
+    tokenizer.inner().decode(tokens, true).map_err(|error| Error::file(tokenizer.path(), error))
 }

@@ -104,6 +104,27 @@ pub(super) fn trained(tokenizer: &Tokenizer, document: &Document) -> Vec<String>
 }
 
 #[test]
+fn texts_of_single_tokens_have_all_their_blanks() {
+    let words = ["<unk>", "▁hi", "hi", "▁", "▁▁", "▁▁▁", "▁▁a", "a▁b"];
+    let vocab: serde_json::Map<_, _> =
+        words.iter().zip(0..).map(|(word, id)| ((*word).to_owned(), json!(id))).collect();
+    // Of Gemma, which strips nothing, and of Llama.
+    for strip in [None, Some(json!({"type": "Strip", "content": " ", "start": 1, "stop": 0}))] {
+        let blanks = json!({"type": "Replace", "pattern": {"String": "▁"}, "content": " "});
+        let decoders: Vec<Value> = [blanks, json!({"type": "Fuse"})].into_iter().chain(strip).collect();
+        let inner = json!({
+            "decoder": {"type": "Sequence", "decoders": decoders},
+            "model": {"type": "WordLevel", "vocab": vocab, "unk_token": "<unk>"},
+        });
+        let tokenizer =
+            Tokenizer::new(inner.to_string().parse().unwrap(), Extras::default(), "made").unwrap();
+        for (word, id) in words.iter().zip(0..) {
+            assert_eq!(tokenizer.text_of(id), Some(word.replace('▁', " ")), "{word}");
+        }
+    }
+}
+
+#[test]
 fn line_breaks_of_other_systems_are_line_breaks() {
     let rendered = |source: &str| {
         let template = Template::new(source, std::iter::empty(), MOMENT).unwrap();

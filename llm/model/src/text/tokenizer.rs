@@ -212,16 +212,17 @@ impl Tokenizer {
         self.inner.decode(tokens, false).map_err(|error| Error::file(&self.path, error))
     }
 
-    /// A token's text, with the space before it if it has one; `None` for special tokens.
+    /// A token's text, with the spaces before it if it has some; `None` for special tokens.
     pub fn text_of(&self, token: u32) -> Option<String> {
         let piece = self.inner.id_to_token(token)?;
         if self.inner.get_added_vocabulary().is_special_token(&piece) {
             return None;
         }
         let text = self.decode(&[token]).ok()?;
-        // SentencePiece decoders drop the space before a text's first word.
-        let dropped = piece.starts_with('▁') && !text.starts_with(' ');
-        Some(if dropped { format!(" {text}") } else { text })
+        // SentencePiece decoders drop a space at the beginning of a text.
+        let leading = |text: &str, blank: char| text.chars().take_while(|c| *c == blank).count();
+        let dropped = leading(&piece, '▁').saturating_sub(leading(&text, ' '));
+        Some(" ".repeat(dropped) + &text)
     }
 
     /// The part of the text that each token contributes, special tokens included; concatenated, the parts equal
