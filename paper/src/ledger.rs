@@ -132,7 +132,15 @@ impl<'a> Ledger<'a> {
         let mut table = Table::new();
         table.load_preset(UTF8_BORDERS_ONLY);
         table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
-        table.set_header(["claim", "statement, test (evidence)", "effect", "interval", "n", "verdict", "recorded"]);
+        table.set_header([
+            "claim",
+            "statement, test (evidence)",
+            "effect",
+            "interval",
+            "n",
+            "verdict",
+            "recorded",
+        ]);
         for claim in self.claims() {
             let recorded = self.recorded.verdict(&claim.id).map_or("–", |recorded| &recorded.verdict);
             let reason = match &claim.verdict {
