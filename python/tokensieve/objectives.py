@@ -84,7 +84,9 @@ class Objective(_objectives.Training):
         return definition
 
     def fresh(self, *, steps: int | None = None, seed: int | None = None) -> Self:
-        """The same objective, before its first step; for a run of that length and seed, if they are given."""
+        """The same objective, before its first step; for a run of that length and seed, if they are given.
+
+        A subclass's own attributes go along as they are."""
         definition, own_steps, own_seed = self._arguments
         steps, seed = own_steps if steps is None else steps, own_seed if seed is None else seed
         # A subclass may be made of other arguments.

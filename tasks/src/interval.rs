@@ -20,8 +20,7 @@ pub fn estimate(measure: &Measure, tallies: &[&[f64]], asked: &[String], seed: u
     let (n, found) = bootstrap(&[tallies], asked, of, seed);
     let found = match measure.unit {
         Unit::Share => with_unseen(of_share(found)),
-        // No measure is negative, nor is where it may lie.
-        Unit::Nats | Unit::Number => Estimate { low: found.low.max(found.value.min(0.0)), ..found },
+        Unit::Nats | Unit::Number => Estimate { low: found.low.clamp(measure.least, f64::INFINITY), ..found },
     };
     Estimate { n, ..found }
 }
@@ -213,6 +212,14 @@ mod tests {
     }
 
     #[test]
+    fn no_interval_reaches_below_what_a_measure_can_be() {
+        let tallies = [[0.1, 1.0], [3.0, 1.0]];
+        let tallies: Vec<&[f64]> = tallies.iter().map(<[f64; 2]>::as_slice).collect();
+        let low = |least| estimate(&Measure { least, ..Measure::nats("nll", "") }, &tallies, &[], 1).low;
+        assert!(low(0.0).abs() < 1e-12 && (low(1.0) - 1.0).abs() < 1e-12 && low(f64::NEG_INFINITY) < -10.0);
+    }
+
+    #[test]
     fn few_questions_have_wide_intervals_and_one_has_none() {
         let nats = Measure::nats("nll", "");
         let tallies: Vec<Vec<f64>> = [2.1, 1.9, 2.4, 2.0, 1.6].iter().map(|x| vec![*x, 1.0]).collect();
@@ -221,6 +228,8 @@ mod tests {
             (one.value - 2.1).abs() < 1e-12 && one.low.is_nan() && one.high.is_nan() && one.n == 1,
             "{one:?}"
         );
+        let undefined = estimate(&nats, &[&[0.0, 0.0], &[0.0, 0.0]], &[], 1);
+        assert!(undefined.value.is_nan() && undefined.low.is_nan(), "{undefined:?}");
         // Student's: 2.0 ± 2.776·0.1304.
         assert!((five.low - 1.638).abs() < 1e-3 && (five.high - 2.362).abs() < 1e-3, "{five:?}");
         let zero = [[0.0, 1.0]];

@@ -24,6 +24,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         meaning: "overlap of character n-grams with the reference, over the set",
         unit: Unit::Share,
         more_is_better: Some(true),
+        least: 0.0,
         of: score,
     },
     Measure {
@@ -31,6 +32,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         meaning: "overlap of character and word n-grams with the reference, over the set",
         unit: Unit::Share,
         more_is_better: Some(true),
+        least: 0.0,
         of: score,
     },
 ];

@@ -21,6 +21,7 @@ pub(crate) const MEASURES: &[Measure] = &[
     Measure::share("acc", "the right answer is likelier than each of three with another result"),
     Measure {
         more_is_better: Some(true),
+        least: f64::NEG_INFINITY,
         ..Measure::nats("margin", "log-likelihood of the right answer minus the mean of the wrong ones'")
     },
 ];

@@ -69,6 +69,8 @@ pub struct Measure {
     pub unit: Unit,
     /// Whether more is better; `None` if neither is.
     pub more_is_better: Option<bool>,
+    /// The smallest value that it can have.
+    pub least: f64,
     /// The measure as a function of the tallies' sums.
     pub of: fn(&[f64]) -> f64,
 }
@@ -88,17 +90,24 @@ pub enum Unit {
 impl Measure {
     /// A share of right answers; each tally is `[right, total]`.
     pub const fn share(name: &'static str, meaning: &'static str) -> Self {
-        Self { name, meaning, unit: Unit::Share, more_is_better: Some(true), of: ratio }
+        Self { name, meaning, unit: Unit::Share, more_is_better: Some(true), least: 0.0, of: ratio }
     }
 
-    /// A mean in nats of which less is better; each tally is `[sum, count]`.
+    /// A mean in nats that is not negative and of which less is better; each tally is `[sum, count]`.
     pub const fn nats(name: &'static str, meaning: &'static str) -> Self {
-        Self { name, meaning, unit: Unit::Nats, more_is_better: Some(false), of: ratio }
+        Self { name, meaning, unit: Unit::Nats, more_is_better: Some(false), least: 0.0, of: ratio }
     }
 
     /// An expected calibration error; each tally has the sum of (probability − hit) for each bin, then the number of tokens.
     pub const fn calibration_error(name: &'static str, meaning: &'static str) -> Self {
-        Self { name, meaning, unit: Unit::Share, more_is_better: Some(false), of: calibration_error }
+        Self {
+            name,
+            meaning,
+            unit: Unit::Share,
+            more_is_better: Some(false),
+            least: 0.0,
+            of: calibration_error,
+        }
     }
 }
 

@@ -33,9 +33,9 @@ pub fn replace_folder<E: From<Error>>(
     check_folder(folder)?;
     // What killed processes left; one that was killed between the two names left no folder but the old one.
     remove(new)?;
-    if folder.exists() {
+    if is_there(folder) {
         remove(old)?;
-    } else if old.exists() {
+    } else if is_there(old) {
         fs::rename(old, folder).map_err(Error::at(folder))?;
     }
     fs::create_dir_all(new).map_err(Error::at(new))?;
@@ -52,7 +52,7 @@ pub fn replace_folder<E: From<Error>>(
 
 /// Gives a new folder the name of the old one, which gets another; that stays as it was if the new one cannot have it.
 fn exchange(new: &Path, folder: &Path, old: &Path) -> io::Result<()> {
-    if folder.exists() {
+    if is_there(folder) {
         fs::rename(folder, old)?;
     }
     let named = fs::rename(new, folder);
@@ -60,6 +60,11 @@ fn exchange(new: &Path, folder: &Path, old: &Path) -> io::Result<()> {
         let _ = fs::rename(old, folder);
     }
     named
+}
+
+/// Whether something has this name, a link to nowhere included.
+fn is_there(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
 }
 
 /// Removes a folder, if there is one.
@@ -102,6 +107,19 @@ mod tests {
         replace("two", false).unwrap();
         assert_eq!(names(&folder), ["two"]);
         assert_eq!(names(&parent.path().join("out")), ["report"]);
+        // A link gives way, and stays where it leads if it leads somewhere.
+        let elsewhere = parent.path().join("elsewhere");
+        for is_there in [false, true] {
+            fs::remove_dir_all(&folder).unwrap();
+            std::os::unix::fs::symlink(&elsewhere, &folder).unwrap();
+            if is_there {
+                fs::create_dir(&elsewhere).unwrap();
+                fs::write(elsewhere.join("kept"), "").unwrap();
+            }
+            replace("three", false).unwrap();
+            assert_eq!((names(&folder), fs::read_link(&folder).is_err()), (vec!["three".to_owned()], true));
+        }
+        assert_eq!(names(&elsewhere), ["kept"]);
     }
 
     #[test]

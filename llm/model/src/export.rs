@@ -24,19 +24,29 @@ pub fn is_of_weights(name: &str) -> bool {
     name == WHOLE || name == INDEX || shard.is_some_and(|(which, of)| is_number(which) && is_number(of))
 }
 
-/// Whether a file of this name is part of an exported model: of its weights, its configuration or its texts.
-pub fn is_of_model(name: &str) -> bool {
-    is_of_weights(name) || [CONFIG, OTHERS_TOKENIZER].contains(&name) || TEXT_FILES.contains(&name)
+/// The files in a folder that are an exported model's: its weights, its configuration and its texts.
+pub fn of_model(folder: &Path) -> Result<Vec<PathBuf>> {
+    let is_of_model = |name: &str| {
+        is_of_weights(name) || [CONFIG, OTHERS_TOKENIZER].contains(&name) || TEXT_FILES.contains(&name)
+    };
+    let mut files = named(folder, is_of_model)?;
+    files.extend(text::further(folder)?.into_iter().map(|name| folder.join(name)));
+    Ok(files)
 }
 
-/// The files of an exported model or adapter in a folder, which may have others.
+/// The files in a folder that are an exported model's or an adapter's.
 pub fn exported(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = named(folder, is_of_adapter)?;
+    files.extend(of_model(folder)?);
+    Ok(files)
+}
+
+fn named(folder: &Path, is_it: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(folder).map_err(Error::io(folder))?;
-    let names: io::Result<Vec<_>> = entries.map(|entry| Ok(entry?.file_name().into_string().ok())).collect();
-    let mut names: Vec<String> = names.map_err(Error::io(folder))?.into_iter().flatten().collect();
-    names.retain(|name| is_of_model(name) || is_of_adapter(name));
-    names.extend(text::further(folder)?);
-    Ok(names.into_iter().map(|name| folder.join(name)).collect())
+    let mut paths: Vec<PathBuf> =
+        entries.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>().map_err(Error::io(folder))?;
+    paths.retain(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(&is_it));
+    Ok(paths)
 }
 
 /// Maximum size of a file of weights, as in `transformers`.

@@ -101,7 +101,7 @@ pub mod weights;
 
 pub use adapter::{Adapter, LARGEST_RANK, LoraConfig, Pattern, TargetModules, merge};
 pub use error::{Error, Result};
-pub use export::{convert, export, exported, is_of_model, is_of_weights};
+pub use export::{convert, export, exported, is_of_weights, of_model};
 pub use layers::{Dropout, DropoutSite, dropout_keys, mix64};
 pub use model::Decoder;
 pub use model::{Cache, Keep, Model, Trace, Unembedding};

@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use tokensieve_base::files::{self, write_atomically};
 use tokensieve_data::sha256_of;
-use tokensieve_model::{Error, Result, is_of_model, is_of_weights};
+use tokensieve_model::{Error, Result, is_of_weights, of_model};
 
 /// What a run remembers between steps besides tensors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -120,41 +120,52 @@ pub fn write(parent: &Path, name: &str, fill: impl FnOnce(&Path) -> Result<()>) 
     let [new, old] = [UNFINISHED, REPLACED].map(|prefix| parent.join(format!("{prefix}{name}")));
     files::replace_folder(&folder, [&new, &old], |new| {
         fill(new)?;
+        flush(new)?;
+        if !folder.is_dir() {
+            return Ok(());
+        }
         // Older shards would be read with the new weights, and an older template beside them.
         let has_weights = entries(new)?.iter().any(|(name, _)| is_of_weights(name));
-        keep(&folder, new, &|name| !(has_weights && is_of_model(name)))?;
-        flush(new)
+        let stale = if has_weights { of_model(&folder)? } else { Vec::new() };
+        keep(&folder, new, &stale)
     })?;
     files::sync(parent)?;
     Ok(folder)
 }
 
-/// Gives the folder of a new result the older one's files that are to stay beside it, and those that are the same in both:
-/// what has not changed is not younger than before.
-fn keep(old: &Path, new: &Path, stays: &dyn Fn(&str) -> bool) -> Result<()> {
-    for (name, from) in entries(old)? {
+/// Gives the folder of a new result the older one's files, but for `stale` ones and those that the new one has; of these it
+/// gets what is the same in both: what has not changed is not younger than before.
+fn keep(old: &Path, new: &Path, stale: &[PathBuf]) -> Result<()> {
+    for (_, from) in entries(old)? {
         let to = new.join(from.file_name().unwrap_or_default());
         let is_new = fs::symlink_metadata(&to).is_err();
         if fs::symlink_metadata(&from).is_ok_and(|found| found.is_dir()) {
             fs::create_dir_all(&to).map_err(Error::io(&to))?;
-            keep(&from, &to, &|_| true)?;
+            keep(&from, &to, stale)?;
             continue;
         }
-        let is_kept = if is_new { stays(&name) } else { same(&from, &to).unwrap_or(false) };
+        let is_kept = if is_new { !stale.contains(&from) } else { same(&from, &to).unwrap_or(false) };
         if is_kept {
             if !is_new {
                 fs::remove_file(&to).map_err(Error::io(&to))?;
             }
             // A second name for the file takes no room; not every file system has such.
-            let linked = fs::hard_link(&from, &to).or_else(|_| fs::copy(&from, &to).map(drop));
-            linked.map_err(Error::io(&from))?;
+            if fs::hard_link(&from, &to).is_err() {
+                fs::copy(&from, &to).map_err(Error::io(&from))?;
+                files::sync(&to)?;
+            }
         }
     }
-    Ok(())
+    let permissions = fs::metadata(old).map_err(Error::io(old))?.permissions();
+    fs::set_permissions(new, permissions).map_err(Error::io(new))?;
+    Ok(files::sync(new)?)
 }
 
 /// Whether two files have the same bytes.
 fn same(one: &Path, other: &Path) -> io::Result<bool> {
+    if fs::metadata(one)?.len() != fs::metadata(other)?.len() {
+        return Ok(false);
+    }
     let open = |path| Ok::<_, io::Error>(BufReader::with_capacity(1 << 20, File::open(path)?));
     let (mut one, mut other) = (open(one)?, open(other)?);
     loop {
@@ -252,7 +263,7 @@ impl Lock {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::MetadataExt as _;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
     use tokensieve_objective::{Objective, Plan, TokenStats};
 
@@ -393,6 +404,7 @@ mod tests {
             ("model-00002-of-00002.safetensors", "b"),
             ("model.safetensors.index.json", "{}"),
             ("chat_template.jinja", "old"),
+            ("additional_chat_templates/rag.jinja", "old"),
             ("templates/t.jinja", "t"),
         ];
         export(&shards);
@@ -404,7 +416,11 @@ mod tests {
         ];
         leave(&folder, &own);
         fs::create_dir(folder.join("empty")).unwrap();
-        std::os::unix::fs::symlink("README.md", folder.join("link")).unwrap();
+        for (link, to) in [("link", "README.md"), ("dangling", "nowhere"), ("loop", ".")] {
+            std::os::unix::fs::symlink(to, folder.join(link)).unwrap();
+        }
+        let mode = |name: &str| fs::metadata(folder.join(name)).unwrap().permissions().mode() & 0o777;
+        fs::set_permissions(folder.join("original"), fs::Permissions::from_mode(0o700)).unwrap();
         let inode = || fs::metadata(folder.join("README.md")).unwrap().ino();
         let first = inode();
         export(&[("model.safetensors", "c"), ("templates/t.jinja", "u")]);
@@ -412,15 +428,17 @@ mod tests {
         for (name, text) in own {
             assert_eq!(read(name), text, "{name}");
         }
-        assert_eq!((inode(), fs::read_link(folder.join("link")).unwrap()), (first, "README.md".into()));
+        assert_eq!((inode(), mode("original")), (first, 0o700));
+        assert_eq!(fs::read_link(folder.join("link")).unwrap(), Path::new("README.md"));
+        assert_eq!(entries(&folder.join("additional_chat_templates")).unwrap(), []);
         assert_eq!([read("model.safetensors"), read("templates/t.jinja")], ["c", "u"]);
         let names = |folder: &Path| -> Vec<_> {
             entries(folder).unwrap().into_iter().map(|(name, _)| name).collect()
         };
-        assert_eq!(names(&folder).len(), 7, "{:?}", names(&folder));
+        assert_eq!(names(&folder).len(), 10, "{:?}", names(&folder));
         // Without weights of its own a result leaves them.
         export(&[("adapter.json", "{}")]);
-        assert_eq!(names(&folder).len(), 8, "{:?}", names(&folder));
+        assert_eq!(names(&folder).len(), 11, "{:?}", names(&folder));
     }
 
     #[test]

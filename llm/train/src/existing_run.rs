@@ -24,15 +24,15 @@ pub(super) fn refuse(config: &Config) -> Result<()> {
     let result = result(config.lora.is_none());
     let Some((existing, _)) = derived(out) else { return refuse_foreign(out, &[result]) };
     let same = config.differences(&existing).is_ok_and(|differences| differences.is_empty());
-    let left = if out.join(result).exists() {
+    let left = if has_result(&out.join(result)) {
         result.to_owned()
     } else if same {
         return Ok(());
     } else if log::has_curve(out) {
         log::METRICS.to_owned()
-    } else if out.join(BEST).exists() {
+    } else if has_result(&out.join(BEST)) {
         BEST.to_owned()
-    } else if let Some((step, _)) = saved_on_the_way(out)?.first() {
+    } else if let Some((step, _)) = saved_on_the_way(out)?.iter().find(|(_, folder)| has_result(folder)) {
         after(*step)
     } else {
         return Ok(());
@@ -71,8 +71,12 @@ impl ExistingRun {
                 for folder in results.iter().filter(|folder| folder.is_dir()) {
                     paths.extend(exported(folder)?);
                 }
-                if !results.contains(&out.join(own_result)) {
-                    refuse_any(vec![out.join(own_result)])?;
+                let own = out.join(own_result);
+                if !results.contains(&own) && has_result(&own) {
+                    let what = format!(
+                        "is not of the run that `{CONFIG}` beside it describes; move it away, or give another --out"
+                    );
+                    return Err(Error::file(own, what));
                 }
             }
         }
@@ -138,11 +142,6 @@ fn refuse_foreign(out: &Path, results: &[&str]) -> Result<()> {
     paths.extend(saved_on_the_way(out)?.into_iter().map(|(_, folder)| folder));
     paths.extend(named(&out.join(CHECKPOINTS), checkpoint::is_of_a_run)?);
     paths.extend(named(out, lists_skipped)?);
-    refuse_any(paths)
-}
-
-/// Refuses a folder in which one of these paths is there.
-fn refuse_any(paths: Vec<PathBuf>) -> Result<()> {
     match paths.into_iter().find(|path| path.exists()) {
         None => Ok(()),
         Some(path) => {
@@ -153,6 +152,11 @@ fn refuse_any(paths: Vec<PathBuf>) -> Result<()> {
             Err(Error::file(path, what))
         }
     }
+}
+
+/// Whether a folder has files of a model or an adapter. What else may lie there stays in any case.
+fn has_result(folder: &Path) -> bool {
+    exported(folder).is_ok_and(|files| !files.is_empty())
 }
 
 /// What `train.save_at` named, by the steps.
@@ -231,7 +235,9 @@ mod tests {
         let full = [format!("train.out={}", out.display()), "train.full=true".to_owned()];
         let full = Config::parse(Path::new("my.toml"), "[data]\ntrain = \"gsm8k\"\n", &full).unwrap();
         let error = ExistingRun::find(&full).err().unwrap().to_string();
-        assert!(error.contains("model: lies where a run writes"), "{error}");
+        assert!(error.contains("model: is not of the run that `config.toml` beside it describes"), "{error}");
+        fs::rename(out.join("model/model.safetensors"), out.join("model/notes.txt")).unwrap();
+        ExistingRun::find(&full).unwrap();
     }
 
     #[test]
@@ -258,13 +264,17 @@ mod tests {
         let out = folder.path().join("out");
         let config = run(&out);
         fs::write(out.join(CONFIG), config.derived()).unwrap();
-        for name in ["run.json", "metrics.jsonl", "best/x", "step-4/x"] {
+        for name in ["run.json", "metrics.jsonl", "best/config.json", "step-4/config.json"] {
             leave(&out.join(name));
         }
         refuse(&config).unwrap();
         // Of another run, the curve, the best state and those saved on the way are kept.
         fs::write(out.join(CONFIG), config.derived().replace("seed = 0", "seed = 1")).unwrap();
-        for (left, file) in [("metrics.jsonl", "metrics.jsonl"), ("best", "best/x"), ("step-4", "step-4/x")] {
+        for (left, file) in [
+            ("metrics.jsonl", "metrics.jsonl"),
+            ("best", "best/config.json"),
+            ("step-4", "step-4/config.json"),
+        ] {
             let error = refuse(&config).unwrap_err().to_string();
             assert!(error.contains(&format!("holds a run (`{left}`) without a checkpoint")), "{error}");
             let path = out.join(file);

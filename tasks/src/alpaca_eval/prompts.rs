@@ -16,6 +16,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         meaning: "the mean length of a reply; what replies are worth takes a judge to say",
         unit: Unit::Number,
         more_is_better: Some(false),
+        least: 0.0,
         of: crate::task::ratio,
     },
     Measure::share("ended", "the reply came to an end by itself, within the limit of tokens"),

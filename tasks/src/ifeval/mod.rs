@@ -66,6 +66,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         meaning: "the mean of prompt-strict and instruction-strict, as leaderboards give it",
         unit: Unit::Share,
         more_is_better: Some(true),
+        least: 0.0,
         of: |sums| f64::midpoint(sums[0] / sums[1], sums[2] / sums[3]),
     },
     Measure::share("prompt-strict", "prompts whose instructions are all followed"),

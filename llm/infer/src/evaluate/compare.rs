@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use tokensieve_tasks::{Measure, compare};
+use tokensieve_tasks::{Estimate, Measure, compare};
 
 use super::judge;
 use super::registry;
@@ -157,11 +157,18 @@ fn of_task(
         let after: Vec<&[f64]> = after.iter().map(Vec::as_slice).collect();
         let before: Vec<&[f64]> = new.tallies.ids.iter().map(|id| before[places[id]].as_slice()).collect();
         let value = |of: &TaskResults| of.measures.get(measure.name).and_then(|measured| measured.value);
+        let values = [value(old), value(new)];
+        let mut difference = compare(measure, &after, &before, &new.sha256, seed);
+        // Where one side is not known, such as a win rate of a single verdict, neither is the difference.
+        if values.iter().any(Option::is_none) {
+            let unknown = f64::NAN;
+            difference = Estimate { value: unknown, low: unknown, high: unknown, ..difference };
+        }
         all.push(Difference {
             task: name.to_owned(),
             measure: measure.name.to_owned(),
-            values: [value(old), value(new)],
-            difference: Measured::new(measure, &compare(measure, &after, &before, &new.sha256, seed)),
+            values,
+            difference: Measured::new(measure, &difference),
         });
     }
     Ok(all)
@@ -255,6 +262,8 @@ mod tests {
         };
         let one = judged("local:a", "them.json", "0");
         assert_eq!(named(&one, &judged("local:a", "moved.json", "0")), ["win_rate", "nll"]);
+        // Neither file has a rate, though both have verdicts.
+        assert_eq!(of_task(judge::TASK, &measures, &one, &one, 0).unwrap()[0].difference.value, None);
         assert_eq!(named(&one, &judged("local:b", "them.json", "0")), ["nll"]);
         assert_eq!(named(&one, &judged("local:a", "them.json", "1")), ["nll"]);
         // A file from before the judge was stored.

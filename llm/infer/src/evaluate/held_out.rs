@@ -28,6 +28,7 @@ pub(super) const MEASURES: &[Measure] = &[
         meaning: "exp of the mean −log p",
         unit: Unit::Number,
         more_is_better: Some(false),
+        least: 1.0,
         of: |sums| (sums[0] / sums[1]).exp(),
     },
     Measure::share("probability", "mean probability of a response's token"),
