@@ -8,7 +8,6 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 use tokensieve_base::files;
@@ -91,12 +90,8 @@ pub fn write_atomically(path: &Path, bytes: impl AsRef<[u8]>) -> Result<()> {
 
 /// Removes a folder, if there is one.
 pub(crate) fn remove_folder(folder: &Path) -> Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("removing {}", folder.display()))
-        }
-        _ => Ok(()),
-    }
+    let removed = files::remove_folder(folder).map_err(|of_path| of_path.error);
+    removed.with_context(|| format!("removing {}", folder.display()))
 }
 
 #[cfg(test)]

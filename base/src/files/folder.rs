@@ -23,6 +23,14 @@ pub fn check_folder(path: &Path) -> Result<(), Error> {
     Err(Error::at(there)(io::Error::new(ErrorKind::NotADirectory, what)))
 }
 
+/// Removes a folder with all that is in it, if there is one.
+pub fn remove_folder(folder: &Path) -> Result<(), Error> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::at(folder)(error)),
+        _ => Ok(()),
+    }
+}
+
 /// Replaces a folder by what `fill` writes into a `new` one: until that is whole, the old one stays; then it gets the name
 /// `old`, and goes once its own name is the new one's. Only one process may do this with a folder at a time.
 pub fn replace_folder<E: From<Error>>(
@@ -32,9 +40,9 @@ pub fn replace_folder<E: From<Error>>(
 ) -> Result<(), E> {
     check_folder(folder)?;
     // What killed processes left; one that was killed between the two names left no folder but the old one.
-    remove(new)?;
+    remove_folder(new)?;
     if is_there(folder) {
-        remove(old)?;
+        remove_folder(old)?;
     } else if is_there(old) {
         fs::rename(old, folder).map_err(Error::at(folder))?;
     }
@@ -46,7 +54,7 @@ pub fn replace_folder<E: From<Error>>(
         return filled;
     }
     // What cannot be removed now, the next replacement removes.
-    let _ = remove(old);
+    let _ = remove_folder(old);
     Ok(())
 }
 
@@ -65,14 +73,6 @@ fn exchange(new: &Path, folder: &Path, old: &Path) -> io::Result<()> {
 /// Whether something has this name, a link to nowhere included.
 fn is_there(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
-}
-
-/// Removes a folder, if there is one.
-fn remove(folder: &Path) -> Result<(), Error> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::at(folder)(error)),
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 pub use claim::{claim, wait_for};
 pub use destination::Destination;
-pub use folder::{check_folder, make_folder, replace_folder};
+pub use folder::{check_folder, make_folder, remove_folder, replace_folder};
 pub use read::{LARGEST, read_line, read_text};
 pub use write::{write_atomically, write_atomically_with};
 

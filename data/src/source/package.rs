@@ -176,12 +176,8 @@ pub(super) fn has_pip() -> bool {
 }
 
 fn empty(folder: &Path) -> Result<(), String> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(format!("{}: {error}", folder.display()))
-        }
-        _ => fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display())),
-    }
+    files::remove_folder(folder).map_err(|error| error.to_string())?;
+    fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))
 }
 
 fn only_file(folder: &Path, extension: &str) -> Result<PathBuf, String> {

@@ -195,7 +195,7 @@ fn what_cannot_be_answered_is_said() {
     let (model, tokenizer) = (fixture.model(Kind::Float), words(96));
     let generator = Generator::new(&model, &tokenizer, Options::default());
     let refused = |request: Request| {
-        generator.run(&[request], &mut |_, _| ControlFlow::Continue(())).unwrap_err().to_string()
+        generator.run(&[request], &mut |_, _| ControlFlow::Continue(())).unwrap_err().error.to_string()
     };
     let good = Request { prompt: vec![1], limit: 3, ..Request::default() };
     assert!(refused(Request { prompt: vec![], ..good.clone() }).contains("prompt"));

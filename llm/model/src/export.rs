@@ -1,7 +1,7 @@
 //! Writes a checkpoint as a Hugging Face folder that `transformers` loads.
 
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use serde_json::{Map, Value, json};
 use tch::{Kind, Tensor};
@@ -13,7 +13,7 @@ use crate::modules::HEAD;
 use crate::text::{self, BuiltTokenizer, Tokenizer, TokenizerSource};
 use crate::weights::safetensors::{INDEX, OTHERS_TOKENIZER, TEXT_FILES, WHOLE};
 use crate::weights::save::{Planned, save_lazily};
-use crate::weights::{Checkpoint, new_folder};
+use crate::weights::{Checkpoint, entries, new_folder};
 use crate::{Error, Result};
 
 /// Whether a file of this name holds an exported model's weights, or says which files do.
@@ -42,9 +42,7 @@ pub fn exported(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn named(folder: &Path, is_it: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>> {
-    let entries = fs::read_dir(folder).map_err(Error::io(folder))?;
-    let mut paths: Vec<PathBuf> =
-        entries.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>().map_err(Error::io(folder))?;
+    let mut paths = entries(folder)?;
     paths.retain(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(&is_it));
     Ok(paths)
 }

@@ -200,13 +200,6 @@ pub fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     entries.map(named).collect()
 }
 
-fn remove(folder: &Path) -> Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io(folder)(error)),
-        _ => Ok(()),
-    }
-}
-
 /// The name of the checkpoint after so many steps.
 pub fn name(step: u64) -> String {
     format!("{COMPLETE}{step:08}")
@@ -231,7 +224,7 @@ pub fn list(parent: &Path) -> Result<Vec<(u64, PathBuf)>> {
 pub fn set_aside(folder: &Path) -> Result<PathBuf> {
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
     let aside = folder.with_file_name(format!("{DAMAGED}{name}"));
-    remove(&aside)?;
+    files::remove_folder(&aside)?;
     fs::rename(folder, &aside).map_err(Error::io(folder))?;
     Ok(aside)
 }
@@ -240,10 +233,10 @@ pub fn set_aside(folder: &Path) -> Result<PathBuf> {
 pub fn prune(parent: &Path, keep: usize) -> Result<()> {
     let all = list(parent)?;
     let old = all.len().saturating_sub(keep);
-    all[..old].iter().try_for_each(|(_, folder)| remove(folder))?;
+    all[..old].iter().try_for_each(|(_, folder)| files::remove_folder(folder))?;
     for (name, path) in entries(parent)? {
         if name.starts_with(UNFINISHED) && path.is_dir() {
-            remove(&path)?;
+            files::remove_folder(&path)?;
         }
     }
     Ok(())

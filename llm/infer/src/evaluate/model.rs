@@ -51,7 +51,7 @@ impl<'a> EvaluatedModel<'a> {
     }
 
     /// Answers those of a task's questions whose places are `asked`, which are in order; `take` receives each answer as soon
-    /// as it is given, in any order. Errors name the task.
+    /// as it is given, in any order. Output that is not finite is an error that names task and question.
     pub fn answer(
         &mut self,
         task: &str,

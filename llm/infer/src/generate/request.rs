@@ -1,7 +1,5 @@
 //! A request for a reply, and the reply.
 
-use std::fmt;
-
 use super::sampling::Sampling;
 use tokensieve_base::status;
 use tokensieve_model::Error;
@@ -86,20 +84,6 @@ pub struct Failure {
     pub index: usize,
     /// What is wrong with it.
     pub error: Error,
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "request {}: {}", self.index, self.error)
-    }
-}
-
-impl std::error::Error for Failure {}
-
-impl From<Failure> for Error {
-    fn from(failure: Failure) -> Self {
-        Self::Run(failure.to_string())
-    }
 }
 
 /// Says how many of the `asked` prompts or questions of `name` leave no room for a reply in the model's context, if some do.

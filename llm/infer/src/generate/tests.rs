@@ -126,7 +126,7 @@ fn byte_fallback() -> Tokenizer {
     Tokenizer::new(tokenizer.to_string().parse().unwrap(), Extras::default(), "llama").unwrap()
 }
 
-/// The tokens of words and bytes: `世 ▁hi \xE5 ▁there`. Other characters are spelled in bytes.
+/// Token ids of a list of words, bytes and characters: `世 ▁hi \xE5 ▁there`. Characters outside of the vocabulary are byte tokens.
 fn spelled(text: &str) -> Vec<u32> {
     let token = |part: &str| match (WORDS.iter().position(|word| *word == part), part.strip_prefix("\\x")) {
         (Some(word), _) => vec![256 + word as u32],
@@ -155,7 +155,7 @@ fn streamed(mut stream: TextStream, tokenizer: &Tokenizer, tokens: &[u32]) -> (S
 fn text_goes_on_behind_a_byte_that_is_no_character() {
     let tokenizer = byte_fallback();
     for (tokens, text) in [
-        // Behind a character in bytes, a line break, a word, nothing; and one that begins another character.
+        // An invalid byte after a character in byte tokens, a newline, a word, at the start; and before another character.
         ("世 \\xE5 ▁hi ▁there", "世\u{fffd} hi there"),
         ("\n \\xE5 ▁hi ▁there", "\n\u{fffd} hi there"),
         ("▁hi \\x80 ▁there", "hi\u{fffd} there"),

@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::error::MODEL;
 use crate::modules::{EMBEDDING, HEAD};
 use crate::text::{ChatTemplate, TEMPLATE_FILE, TokenizerSource, from_gguf};
+pub(crate) use new_folder::entries;
 pub use new_folder::{claim, new_folder};
 pub use random::RandomModel;
 pub(crate) use safetensors::{LARGEST_JSON, metadata};

@@ -82,7 +82,8 @@ fn finish(unfinished: &Path, lock: &Path, folder: &Path, there: bool) -> Result<
     fs::remove_dir(unfinished).map_err(Error::io(unfinished))
 }
 
-fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+/// The paths of what lies in a folder.
+pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(folder).map_err(Error::io(folder))?;
     entries.map(|entry| Ok(entry.map_err(Error::io(folder))?.path())).collect()
 }
