@@ -15,7 +15,8 @@
 //! let generator = Generator::new(&model, &tokenizer, Options::default());
 //! let prompt = tokenizer.chat_prompt(&[Message::new("user", "What is 3 + 4?")], &[])?;
 //! let request = Request { prompt, limit: 64, ..Request::default() };
-//! for reply in generator.run(&[request], &mut |_, _| ControlFlow::Continue(()))?.into_iter().flatten() {
+//! let replies = generator.run(&[request], &mut |_, _| ControlFlow::Continue(())).map_err(|failure| failure.error)?;
+//! for reply in replies.into_iter().flatten() {
 //!     println!("{} ({})", reply.text, reply.stop.name());
 //! }
 //! # Ok::<(), tokensieve_model::Error>(())
