@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use tokensieve_base::files;
+
 /// An error of the catalogue or of a fetch.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -56,6 +58,23 @@ impl Error {
             }
             other => other.to_string().lines().next().unwrap_or_default().to_owned(),
         }
+    }
+}
+
+/// Why a source did not provide a file.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// A reason of the source's: another may have the file.
+    #[error("{0}")]
+    Source(String),
+    /// Nothing can be written here, whatever the source.
+    #[error(transparent)]
+    Here(#[from] files::Error),
+}
+
+impl From<String> for Failure {
+    fn from(reason: String) -> Self {
+        Self::Source(reason)
     }
 }
 

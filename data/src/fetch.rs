@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
+use tokensieve_base::files;
 
 use crate::catalogue::{Catalogue, File, Set};
-use crate::error::{Attempt, Error, Unobtainable, megabytes};
+use crate::error::{Attempt, Error, Failure, Unobtainable, megabytes};
 use crate::progress::Progress;
 use crate::sha256::hex;
 use crate::store::Store;
@@ -174,7 +175,9 @@ impl Catalogue {
             let zipped = is_gz(source.stored_name()) && !is_gz(&file.name);
             let stored = source.stored.as_deref();
             let expected = stored.or((!zipped).then_some(file.sha256.as_str()));
-            let outcome = source.provide(expected, &self.folders, &scratch, &bar).and_then(|provided| {
+            // Compressing what cannot be compressed adds a little.
+            let most = if zipped { file.bytes + (1 << 20) } else { file.bytes };
+            let outcome = source.provide(expected, most, &self.folders, &scratch, &bar).and_then(|provided| {
                 let accepted = store.accept(file, &provided.path, zipped, stored, &bar);
                 provided.clean_up();
                 accepted
@@ -188,7 +191,8 @@ impl Catalogue {
                     ));
                     return Ok(());
                 }
-                Err(reason) => attempts.push(Attempt { source: described, reason }),
+                Err(Failure::Source(reason)) => attempts.push(Attempt { source: described, reason }),
+                Err(Failure::Here(files::Error { path, error })) => return Err(Error::Cache { path, error }),
             }
         }
         Err(Error::Unobtainable(Box::new(Unobtainable {

@@ -32,7 +32,7 @@
 //! | [`Source`] | the kinds of source |
 //! | [`Files`], [`Substitution`] | what a fetch returns |
 //! | [`download`], [`Progress`] | a file over the network, continued where it broke off, for other crates too |
-//! | [`Error`], [`Unobtainable`], [`Attempt`] | what was tried, where, and what to do |
+//! | [`Error`], [`Unobtainable`], [`Attempt`], [`Failure`] | what was tried, where, and what to do |
 //!
 //! A new data set is a table in `data.toml`; the head of that file explains its keys. The program `tokensieve-data` shows the
 //! catalogue and fetches from the command line.
@@ -49,7 +49,7 @@ mod store;
 
 pub use catalogue::{Catalogue, File, Set};
 pub use download::download;
-pub use error::{Attempt, Error, Unobtainable};
+pub use error::{Attempt, Error, Failure, Unobtainable};
 pub use fetch::{Availability, Files, Substitution};
 pub use folders::Folders;
 pub use progress::Progress;

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use tokensieve_base::files;
 
 use crate::catalogue::File;
-use crate::error::Error;
+use crate::error::{Error, Failure};
 use crate::progress::Progress;
 use crate::sha256::{hex, sha256_of};
 
@@ -84,13 +84,14 @@ impl Store {
         zipped: bool,
         stored: Option<&str>,
         bar: &Progress,
-    ) -> Result<(), String> {
+    ) -> Result<(), Failure> {
         let temporary = self.folder.join(format!(".{}.new", file.name));
+        let path = self.path(file);
         let outcome = unpack(file, provided, &temporary, zipped, stored, bar)
-            .and_then(|()| fs::rename(&temporary, self.path(file)).map_err(|error| error.to_string()));
+            .and_then(|()| Ok(fs::rename(&temporary, &path).map_err(files::Error::at(&path))?));
         if outcome.is_err() {
             let _ = fs::remove_file(&temporary);
-        } else if let Some(stamp) = Stamp::of(&self.path(file), &file.sha256) {
+        } else if let Some(stamp) = Stamp::of(&path, &file.sha256) {
             let _ = fs::write(self.stamp(file), stamp.0);
         }
         outcome
@@ -119,55 +120,55 @@ fn unpack(
     zipped: bool,
     stored: Option<&str>,
     bar: &Progress,
-) -> Result<(), String> {
+) -> Result<(), Failure> {
     let input = fs::File::open(provided).map_err(|error| error.to_string())?;
     let mut input = Hashing { inner: io::BufReader::with_capacity(1 << 16, input), hash: Sha256::new() };
-    let mut output = fs::File::create(to).map_err(|error| format!("{}: {error}", to.display()))?;
+    let mut output = fs::File::create(to).map_err(files::Error::at(to))?;
     bar.begin(Some(file.bytes), 0);
     let found = {
         let reader: &mut dyn Read = if zipped { &mut MultiGzDecoder::new(&mut input) } else { &mut input };
-        copy_hashing(reader, &mut output, file.bytes, bar)?
+        copy_hashing(reader, (&mut output, to), file.bytes, bar)?
     };
     if let Some(expected) = stored.filter(|_| zipped) {
         io::copy(&mut input, &mut io::sink()).map_err(|error| error.to_string())?;
         let found = hex(input.hash);
         if found != expected {
-            return Err(format!("the file there has sha256 {found}, not {expected}"));
+            return Err(format!("the file there has sha256 {found}, not {expected}").into());
         }
     }
     if found != file.sha256 {
-        return Err(format!("its content has sha256 {found}, not {}", file.sha256));
+        return Err(format!("its content has sha256 {found}, not {}", file.sha256).into());
     }
     // Written to disk before the rename: a power cut must not leave a stamped, empty file.
-    output.sync_all().map_err(|error| error.to_string())
+    Ok(output.sync_all().map_err(files::Error::at(to))?)
 }
 
 fn copy_hashing(
     input: &mut dyn Read,
-    output: &mut fs::File,
+    (output, path): (&mut fs::File, &Path),
     size: u64,
     bar: &Progress,
-) -> Result<String, String> {
+) -> Result<String, Failure> {
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 16];
     let mut total = 0;
     loop {
         let n = match input.read(&mut buffer) {
-            Ok(0) if total < size => return Err(format!("truncated: {total} of {size} bytes")),
+            Ok(0) if total < size => return Err(format!("truncated: {total} of {size} bytes").into()),
             Ok(0) => return Ok(hex(hash)),
             Ok(n) => n,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                return Err(format!("truncated: the compressed file ends after {total} of {size} bytes"));
+                return Err(format!("truncated: the compressed file ends after {total} of {size} bytes").into());
             }
-            Err(error) => return Err(format!("damaged: {error}")),
+            Err(error) => return Err(format!("damaged: {error}").into()),
         };
         total += n as u64;
         if total > size {
-            return Err(format!("longer than its {size} bytes"));
+            return Err(format!("longer than its {size} bytes").into());
         }
         hash.update(&buffer[..n]);
-        output.write_all(&buffer[..n]).map_err(|error| error.to_string())?;
+        output.write_all(&buffer[..n]).map_err(files::Error::at(path))?;
         bar.advance(n as u64);
     }
 }

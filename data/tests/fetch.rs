@@ -253,6 +253,42 @@ fn a_compressed_download_with_wrong_content_leaves_nothing_and_the_next_source_i
 }
 
 #[test]
+fn a_download_that_is_longer_than_the_file_is_given_up() {
+    let (machine, content) = (Machine::new(), content());
+    let longer = [content.clone(), content.clone()].concat();
+    for zipped in [false, true] {
+        let (name, body) =
+            if zipped { ("f.gz", [longer.clone(), vec![0; 2 << 20]].concat()) } else { ("f", longer.clone()) };
+        let server = Server::start(move |_, _| Answer::ok(&body));
+        let source = format!("{{ url = '{}' }}", server.url(&format!("/{name}")));
+        let error = machine.catalogue(&one_file(&content, &source)).fetch("s").unwrap_err().to_string();
+        assert!(error.contains("what comes from there is longer than"), "{error}");
+        assert!(machine.leftovers("s").is_empty());
+    }
+}
+
+/// Another set is no remedy for it, nor is it said that the set is not available.
+#[test]
+fn a_cache_that_cannot_be_written_is_named_and_no_fallback_taken() {
+    let machine = Machine::new();
+    for name in ["a", "b"] {
+        fs::write(machine.mirror(name), name).unwrap();
+    }
+    let set = |name: &str| {
+        format!(
+            "[set.{name}]\ntitle='T'\nlicence='MIT'\n{}[set.{name}.file.f]\nname='f'\nsha256='{}'\nbytes=1\nsources=[{{mirror='{name}'}}]\n",
+            if name == "a" { "fallback='b'\n" } else { "" },
+            sha256(name.as_bytes())
+        )
+    };
+    let catalogue = machine.catalogue(&(set("a") + &set("b")));
+    catalogue.fetch("b").unwrap();
+    fs::create_dir_all(machine.cached("a/.f.new/in-the-way")).unwrap();
+    let error = catalogue.fetch("a").unwrap_err();
+    assert!(matches!(&error, Error::Cache { path, .. } if path.ends_with(".f.new")), "{error}");
+}
+
+#[test]
 fn an_unreachable_set_is_replaced_by_its_fallback_and_reported() {
     let machine = Machine::new();
     fs::write(machine.mirror("b"), b"bb").unwrap();

@@ -7,7 +7,7 @@
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 use tokensieve_base::files;
@@ -32,14 +32,15 @@ pub struct Origin {
 }
 
 impl Cache {
-    /// The cache in `folder`, made if missing; temporary files that a crash left an hour ago are removed.
+    /// The cache in `folder`, made if missing; temporary files that a crash left an hour ago, which nobody holds, are removed.
     pub fn open(folder: &Path) -> Result<Self> {
         fs::create_dir_all(folder)
             .with_context(|| format!("making the cache folder {}", folder.display()))?;
         let old = SystemTime::now() - Duration::from_secs(3600);
         for entry in fs::read_dir(folder)?.flatten() {
             let abandoned = entry.path().extension().is_some_and(|extension| extension == "new")
-                && entry.metadata().and_then(|about| about.modified()).is_ok_and(|time| time < old);
+                && entry.metadata().and_then(|about| about.modified()).is_ok_and(|time| time < old)
+                && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok());
             if abandoned {
                 // Somebody else may have removed it first, which is as good.
                 let _ = fs::remove_file(entry.path());

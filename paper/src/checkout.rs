@@ -17,7 +17,7 @@ pub fn find() -> Option<PathBuf> {
 }
 
 /// The checkout, for a command that writes into it.
-pub(crate) fn needed() -> Result<PathBuf> {
+pub fn needed() -> Result<PathBuf> {
     find().context("this command needs a checkout of the repository; run it in one")
 }
 

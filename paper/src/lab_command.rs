@@ -11,7 +11,7 @@ use tokensieve_paper::lab::{Job, Lab, program};
 use tokensieve_paper::planned::runs::{Collected, Conflict, OfStage};
 use tokensieve_paper::planned::{Claimed, PlannedRuns, Power, Stage, repeated};
 use tokensieve_paper::study::scoring;
-use tokensieve_paper::{Profile, finetune, oracle, proof};
+use tokensieve_paper::{Profile, checkout, finetune, oracle, proof};
 
 /// Time between lines about what is going on.
 const BETWEEN_LINES: Duration = Duration::from_secs(30);
@@ -111,8 +111,8 @@ fn collect<S: PlannedRuns>(
     from: &[PathBuf],
     restate: bool,
 ) -> Result<()> {
-    let file = file.unwrap_or(Path::new(S::KEPT));
-    let collected = study.collect(&Lab::open(out), file, from, restate)?;
+    let file = file.map_or_else(|| Ok(checkout::needed()?.join(S::KEPT)), |file| anyhow::Ok(file.to_owned()))?;
+    let collected = study.collect(&Lab::open(out), &file, from, restate)?;
     let Collected { merged, conflicts, stages, total } = collected;
     for Conflict { file: other, runs } in conflicts {
         let (other, count) = (other.display(), runs.len());
@@ -210,6 +210,9 @@ fn study(profile: Profile, lab: &Lab) -> Result<finetune::Work> {
     for set in &study.missing {
         eprintln!("{set} cannot be obtained: what needs it is left out");
     }
+    if !study.missing.is_empty() && profile == Profile::Study {
+        eprintln!("runs without it are not those that the plan asks for: `paper lab collect` does not keep them");
+    }
     Ok(study)
 }
 
@@ -233,10 +236,14 @@ pub(crate) fn work(profile: Profile, workers: usize, shard: Shard, out: &Path) -
     let lab = Lab::open(out).with_threads(threads(workers));
     let runs = jobs(profile, &lab)?;
     let event = printing(&lab, &runs, workers);
-    if workers > 1 {
-        queue::run(&Lab::open(out), &study(profile, &lab)?.timed()?, shard, 1, &event)?;
+    // What is compared by its time is done by one machine, with all cores for one run at a time.
+    let timed = study(profile, &lab)?.timed()?;
+    if timed.first().is_some_and(|first| shard.owns(first)) {
+        queue::run(&Lab::open(out), &timed, Shard::ALL, 1, &event)?;
     }
-    queue::run(&lab, &runs, shard, workers, &event)?;
+    let is_timed = |job: &Arc<Job>| timed.iter().any(|timed| timed.id() == job.id());
+    let others: Vec<_> = runs.iter().filter(|job| !is_timed(job)).cloned().collect();
+    queue::run(&lab, &others, shard, workers, &event)?;
     Ok(runs.iter().filter(|job| lab.done(job).is_some()).count())
 }
 

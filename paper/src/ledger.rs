@@ -144,7 +144,7 @@ impl<'a> Ledger<'a> {
         for claim in self.claims() {
             let recorded = self.recorded.verdict(&claim.id).map_or("–", |recorded| &recorded.verdict);
             let reason = match &claim.verdict {
-                Verdict::NotTested(reason) => format!("not tested: {reason}"),
+                Verdict::NotTested(reason) => not_tested(reason),
                 verdict => verdict.to_string(),
             };
             table.add_row([
@@ -272,11 +272,16 @@ fn entry(made: &Made, claim: &Claim) -> serde_json::Value {
 
 fn sentence(verdict: &Verdict) -> String {
     match verdict {
-        Verdict::NotTested(reason) => format!("was not tested ({reason})"),
+        Verdict::NotTested(reason) => format!("was {}", not_tested(reason)),
         Verdict::Undecided => "is undecided".into(),
         Verdict::PracticallyEqual => "is practically equal".into(),
         verdict => verdict.to_string(),
     }
+}
+
+/// That a claim was not tested, and why, which may begin with those words.
+fn not_tested(reason: &str) -> String {
+    if reason.starts_with("not tested") { reason.to_owned() } else { format!("not tested: {reason}") }
 }
 
 /// The effect, to three digits.

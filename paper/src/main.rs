@@ -64,8 +64,9 @@ fn run(command: &Command) -> Result<ExitCode> {
                 let folder = out.join(if source.recorded { "recorded" } else { source.size.profile.name() });
                 engine::write(&made, &folder)?;
                 tokensieve_base::output!("{}\n", folder.join(format!("{}.svg", made.about.id)).display())?;
-                if *png {
-                    let path = folder.join(format!("{}.png", made.about.id));
+                let path = folder.join(format!("{}.png", made.about.id));
+                // One of earlier numbers would lie beside the new table.
+                if *png || path.exists() {
                     write_atomically(&path, png::render(&made.svg(&Theme::LIGHT), 2.0)?)?;
                     tokensieve_base::output!("{}\n", path.display())?;
                 }

@@ -126,6 +126,9 @@ pub struct DataSet {
 pub struct Host {
     /// Processor.
     pub cpu: String,
+    /// The GPU that computed, if one did, as the program names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
     /// Threads used.
     pub threads: usize,
     /// Architecture and operating system.
@@ -138,8 +141,17 @@ impl Host {
         let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         Self {
             cpu: processor(&cpuinfo),
+            device: None,
             threads: rayon::current_num_threads(),
             platform: format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
+        }
+    }
+
+    /// What computed: the processor, or a GPU beside it.
+    pub fn computed_on(&self) -> String {
+        match &self.device {
+            Some(device) => format!("{device} beside {}", self.cpu),
+            None => self.cpu.clone(),
         }
     }
 }

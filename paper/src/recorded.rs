@@ -124,7 +124,7 @@ impl Recorded {
         }
         if is_of_other_runs(&provenance, made) {
             return skip(&format!(
-                "the recorded table was made with the larger profile {}",
+                "the recorded table was made with another profile, {}",
                 provenance.profile
             ));
         }

@@ -44,7 +44,10 @@ fn a_figure_is_written_once_and_cached() {
     let svg = fs::read(out.join("smoke/b-gradient-weight.svg")).unwrap();
     let before = written(&out);
     assert!(!before.is_empty());
-    stdout(&paper(&out, &figure));
+    // A picture of earlier numbers does not stay beside the table.
+    fs::write(out.join("smoke/b-gradient-weight.png"), "old").unwrap();
+    stdout(&paper(&out, &figure[..4]));
+    assert!(fs::metadata(out.join("smoke/b-gradient-weight.png")).unwrap().len() > 1000);
     assert_eq!(written(&out), before);
     assert_eq!(fs::read(out.join("smoke/b-gradient-weight.svg")).unwrap(), svg);
 }
@@ -112,15 +115,22 @@ fn bits_are_hashes_and_the_same_twice() {
 #[test]
 fn a_report_is_photographed_by_a_relative_path_too() {
     let out = fresh("cli-screenshot");
-    fs::create_dir_all(out.join("report")).unwrap();
+    for folder in ["report", "clone/scripts", "clone/docs"] {
+        fs::create_dir_all(out.join(folder)).unwrap();
+    }
+    let script = out.join("clone/scripts/screenshot");
+    fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/screenshot"), &script).unwrap();
     let browser = out.join("chromium");
-    fs::write(&browser, "#!/bin/sh\nfor address; do :; done\nprintf '%s' \"$address\" > \"$0.opened\"\n")
-        .unwrap();
+    let stand_in = r#"#!/bin/sh
+for word; do case $word in --screenshot=*) picture=${word#*=} ;; esac; done
+[ ! -e "$0.broken" ] || { echo "no display" >&2; exit 1; }
+printf '%s' "$word" | tee "$0.opened" >"$picture"
+"#;
+    fs::write(&browser, stand_in).unwrap();
     fs::set_permissions(&browser, fs::Permissions::from_mode(0o755)).unwrap();
     let path = format!("{}:{}", out.display(), std::env::var("PATH").unwrap());
     let photographed = || {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/screenshot");
-        Command::new(script).arg("report").current_dir(&out).env("PATH", &path).output().unwrap()
+        Command::new(&script).arg("report").current_dir(&out).env("PATH", &path).output().unwrap()
     };
     let refused = photographed();
     let error = String::from_utf8_lossy(&refused.stderr).into_owned();
@@ -130,6 +140,13 @@ fn a_report_is_photographed_by_a_relative_path_too() {
     let index = out.canonicalize().unwrap().join("report/index.html");
     let opened = fs::read_to_string(out.join("chromium.opened")).unwrap();
     assert_eq!(opened, format!("file://{}", index.display()));
+    assert_eq!(fs::read_to_string(out.join("clone/docs/report.png")).unwrap(), opened);
+    // A browser that fails says why, and leaves the picture that was there.
+    fs::write(out.join("chromium.broken"), "").unwrap();
+    let refused = photographed();
+    let error = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && error.contains("no display\nscreenshot: "), "{error}");
+    assert!(out.join("clone/docs/report.png").exists());
 }
 
 /// `scripts/clean` in a clone of its own, whose cache is a folder that holds other things too.
@@ -204,8 +221,9 @@ fn mistakes_end_with_what_would_be_right() {
     assert_eq!(paper(&out, &["figures"]).status.code(), Some(2));
     assert!(stdout(&paper(&out, &["list"])).contains("b-gradient-weight"));
     // A file without an end.
-    let output =
-        paper(&out, &["lab", "collect", "--plan", "proof", "--from", "/dev/zero", "--out", "kept.jsonl.gz"]);
+    let kept = out.join("kept.jsonl.gz");
+    let kept = kept.to_str().unwrap();
+    let output = paper(&out, &["lab", "collect", "--plan", "proof", "--from", "/dev/zero", "--out", kept]);
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(
         output.status.code() == Some(1) && error.contains("/dev/zero: decompressing line 1: "),

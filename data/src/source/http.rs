@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokensieve_base::http::{self, Agent, header};
 
 use crate::download;
+use crate::error::Failure;
 use crate::progress::Progress;
 
 /// A machine without a way out should hear of it soon (choice).
@@ -15,8 +16,8 @@ const ANSWER: Duration = Duration::from_secs(30);
 /// A body that does not end; what has arrived by then is kept, and the next try goes on from there (choice).
 const BODY: Duration = Duration::from_secs(20 * 60);
 
-/// Downloads `url` to the end of `part`.
-pub(super) fn fetch(url: &str, part: &Path, bar: &Progress) -> Result<(), String> {
+/// Downloads `url` to the end of `part`, `most` bytes at most.
+pub(super) fn fetch(url: &str, part: &Path, most: u64, bar: &Progress) -> Result<(), Failure> {
     let agent = agent();
     let ask = |from: Option<u64>| {
         let mut request = agent.get(url);
@@ -25,7 +26,7 @@ pub(super) fn fetch(url: &str, part: &Path, bar: &Progress) -> Result<(), String
         }
         request.call().map_err(|error| error.to_string())
     };
-    download(ask, part, bar)
+    download(ask, part, most, bar)
 }
 
 /// Whether the server has the file, by a request for its head.

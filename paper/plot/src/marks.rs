@@ -103,11 +103,13 @@ pub(crate) fn draw(
         }
         Mark::ErrorBars(bars) => {
             for &(x, low, high) in bars {
-                if let (Some(from), Some(to)) = (area.place(x, low), area.place(x, high)) {
-                    canvas.line(from, to, &ink, series.stroke, "");
-                    for end in [from, to] {
-                        canvas.line((end.0 - 3.0, end.1), (end.0 + 3.0, end.1), &ink, series.stroke, "");
-                    }
+                let Some(to) = area.place(x, high).filter(|_| low.is_finite()) else { continue };
+                // A lower end that a logarithmic axis cannot show lies beyond the bottom.
+                let shown = area.place(x, low);
+                let from = shown.unwrap_or((to.0, area.bottom()));
+                canvas.line(from, to, &ink, series.stroke, "");
+                for end in shown.into_iter().chain([to]) {
+                    canvas.line((end.0 - 3.0, end.1), (end.0 + 3.0, end.1), &ink, series.stroke, "");
                 }
             }
         }
@@ -217,11 +219,18 @@ fn polyline(area: &Area<'_>, points: &[(f64, f64)]) -> String {
 
 fn ribbon(area: &Area<'_>, points: &[(f64, f64, f64)]) -> String {
     // A lower edge that a logarithmic axis cannot show runs along the bottom.
-    let edge = |x: f64, y: f64| Some([area.x.at(x)?, area.y.at(y).unwrap_or(0.0)]);
-    let upper = points.iter().filter_map(|&(x, _, high)| edge(x, high));
-    let lower = points.iter().rev().filter_map(|&(x, low, _)| edge(x, low));
-    let corners = area.corners(&cut(upper.chain(lower).collect(), true));
-    if corners.is_empty() { String::new() } else { format!("M{}Z", corners.join("L")) }
+    let edges = |&(x, low, high): &(f64, f64, f64)| {
+        let x = area.x.at(x).filter(|_| low.is_finite())?;
+        Some([[x, area.y.at(high)?], [x, area.y.at(low).unwrap_or(0.0)]])
+    };
+    let edges: Vec<_> = points.iter().map(edges).collect();
+    let pieces = edges.split(Option::is_none).map(|piece| {
+        let upper = piece.iter().flatten().map(|[upper, _]| *upper);
+        let lower = piece.iter().flatten().rev().map(|[_, lower]| *lower);
+        area.corners(&cut(upper.chain(lower).collect(), true))
+    });
+    let drawn = pieces.filter(|corners| !corners.is_empty());
+    drawn.map(|corners| format!("M{}Z", corners.join("L"))).collect::<Vec<_>>().concat()
 }
 
 /// A path without what lies beyond [`DRAWN`]: there it runs along the border instead, out of sight, so that what is in
@@ -298,5 +307,22 @@ mod tests {
         assert_eq!(band(&[(0.0, 0.0, 0.0), (1.0, 0.0, 10.0)]), "M0 100L20 -100L100 -100L100 100L0 100Z");
         assert_eq!(band(&[(0.0, 0.0, 1.0), (1.0, 0.5, 1.0)]), "M0 0L100 0L100 50L0 100Z");
         assert_eq!(band(&[(5.0, 0.0, 1.0)]), "");
+        // What has no end is left out.
+        let gap = [(0.0, 0.0, 1.0), (0.5, 0.0, f64::NAN), (0.6, f64::NEG_INFINITY, 1.0), (1.0, 0.0, 1.0)];
+        assert_eq!(band(&gap), format!("{}{}", band(&gap[..1]), band(&gap[3..])));
+    }
+
+    #[test]
+    fn an_error_bar_that_begins_below_a_logarithmic_axis_is_drawn_from_its_foot() {
+        let axis = Axis::log("").range(1.0, 100.0);
+        let drawn = |low: f64| {
+            let [x, y] = [axis.fit(std::iter::empty()), axis.fit(std::iter::empty())];
+            let area = Area { left: 0.0, top: 0.0, width: 100.0, height: 100.0, over_cells: false, x, y };
+            let mut canvas = Canvas::default();
+            let bar = Series::error_bars([(10.0, low, 10.0)]);
+            draw(&mut canvas, &area, &bar, None, &Theme::LIGHT);
+            canvas.into_body().matches("<line").count()
+        };
+        assert_eq!([drawn(1.0), drawn(-1.0), drawn(f64::NAN)], [3, 2, 0]);
     }
 }

@@ -259,7 +259,9 @@ pub fn number(value: f64, digits: usize) -> String {
     if !value.is_finite() {
         return if value.is_nan() { "–".into() } else { plain(value, 0).replace("inf", "∞") };
     }
-    let exponent = if value == 0.0 { 0 } else { (libm::log10(value.abs()) + 1e-12).floor() as i32 };
+    // Of the rounded number, which may have one digit more: 9.9996 is 10.0.
+    let rounded = format!("{value:.*e}", digits.saturating_sub(1));
+    let exponent = rounded.rsplit_once('e').and_then(|(_, exponent)| exponent.parse().ok()).unwrap_or(0);
     if (-4..=5).contains(&exponent) {
         plain(value, (i32::try_from(digits).unwrap_or(12) - 1 - exponent).clamp(0, 12) as usize)
     } else {
@@ -339,6 +341,8 @@ mod tests {
     fn numbers_for_prose() {
         assert_eq!(number(-0.1234, 2), "−0.12");
         assert_eq!(number(12345.6, 3), "12346");
+        // As many digits where rounding adds one before the point.
+        assert_eq!([9.9996, 0.09996, 9.9996e-6].map(|value| number(value, 3)), ["10.0", "0.100", "1.00×10⁻⁵"]);
         assert_eq!(number(1.5e-7, 2), "1.5×10⁻⁷");
         assert_eq!(number(f64::NAN, 2), "–");
     }

@@ -7,7 +7,8 @@ use crate::study::models::each_model;
 use crate::study::steps;
 use crate::table::distinct;
 use crate::{About, Claim, Declared, Evidence, Expected, Run, Table, exact, row};
-use anyhow::Result;
+use anyhow::{Result, ensure};
+use std::collections::BTreeSet;
 use tokensieve_base::statistics::Estimate;
 use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series, Shape};
 
@@ -110,9 +111,16 @@ impl crate::Figure for Figure {
 
     fn table(&self, run: &Run) -> Result<Table> {
         let work = Work::available(run.profile, run.lab())?;
-        let (mut rows, mut plain) = (Vec::new(), None);
+        let (mut rows, mut plain, mut machines) = (Vec::new(), None, BTreeSet::new());
         for ((objective, ..), job) in objectives().into_iter().zip(work.timed()?) {
             let folder = run.job(&job)?;
+            machines.extend(run.lab().done(&job).map(|done| done.host.computed_on()));
+            ensure!(
+                machines.len() < 2,
+                "the timed runs are of different machines ({}): move {} away, and it is done here; the others likewise",
+                machines.into_iter().collect::<Vec<_>>().join(", "),
+                folder.display()
+            );
             let phases = steps::per_thousand_tokens(&folder.join("timing.jsonl"))?;
             let of = |phase: &str| phases.get(phase).map(|found| found.value);
             let step = phases["step"];

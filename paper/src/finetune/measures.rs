@@ -216,7 +216,7 @@ fn ratio(sum: f64, count: f64) -> Option<f64> {
 
 /// What `tokensieve evaluate` left in a folder: results, and the stored answers.
 pub(super) struct Evaluation {
-    results: Results,
+    tasks: BTreeMap<String, Task>,
     /// Losses of each document's tokens, by task and id.
     losses: BTreeMap<(String, String), Vec<f64>>,
 }
@@ -253,21 +253,23 @@ struct Line {
 
 impl Evaluation {
     pub(super) fn read(folder: &Path) -> Result<Self> {
-        let results = read::json(&folder.join("evaluation.json"))?;
+        let Results { tasks } = read::json(&folder.join("evaluation.json"))?;
+        let tasks = tasks.into_iter().map(|(task, found)| (evaluation::without_place(&task), found)).collect();
         let mut losses = BTreeMap::new();
         for line in read::text(&folder.join("evaluation.answers.jsonl"))?.lines().skip(1) {
             let Line { task, id, answer } = serde_json::from_str(line).context("a stored answer")?;
             // Documents have losses; replies to a question have none, and several are a list.
             if let Some(of) = answer.get("losses") {
-                losses.insert((task, id), Vec::deserialize(of).context("a stored answer's losses")?);
+                let of = Vec::deserialize(of).context("a stored answer's losses")?;
+                losses.insert((evaluation::without_place(&task), id), of);
             }
         }
-        Ok(Self { results, losses })
+        Ok(Self { tasks, losses })
     }
 
-    /// What a task found; `before` is the base's evaluation by the same tasks.
+    /// What a task found, which has its name without a place; `before` is the base's evaluation by the same tasks.
     pub(super) fn found(&self, task: &str, before: &Self) -> Result<Found> {
-        let found = self.results.tasks.get(task).with_context(|| format!("the evaluation lacks {task}"))?;
+        let found = self.tasks.get(task).with_context(|| format!("the evaluation lacks {task}"))?;
         if task.starts_with("nll:") {
             return self.text(task, found, before).map(Found::Text).with_context(|| task.to_owned());
         }

@@ -3,7 +3,7 @@
 use super::measures::{Evaluation, Found, Tokens};
 use super::plan::{Cell, Term, TunedOn};
 use super::work::Work;
-use crate::lab::{Job, Lab};
+use crate::lab::{Job, Lab, evaluation};
 use crate::planned::{
     self, Candidates, ClaimTerm, Claimed, Declared, Outcome, PlannedRuns, Rate, Seeds, Stage, Tried,
     outcomes::Measured, size::FULL,
@@ -124,7 +124,7 @@ impl PlannedRuns for Work {
         };
         let (own, base) = (read(&own)?, read(&base)?);
         let found = self.sets(cell)?.into_iter().map(|(name, task)| {
-            let task = task.named(&|job| lab.place(job));
+            let task = task.named(&evaluation::no_place);
             Ok((name, own.found(&task, &base)?))
         });
         let mut found: Self::Found = found.collect::<Result<_>>().with_context(|| cell.to_string())?;
@@ -253,6 +253,25 @@ mod tests {
             whole.values().last().context("a scoring")?.clone(),
         )]);
         assert!(!evaluated.agrees(&other)?);
+        Ok(())
+    }
+
+    #[test]
+    fn a_lab_that_lies_elsewhere_now_is_read() -> Result<()> {
+        let (work, lab) = (Work::of(Profile::Smoke)?, Lab::fixture()?);
+        let cells = work.cells(Stage::Main)?;
+        let cell = cells.iter().find(|cell| cell.arm != BEFORE).context("some runs train")?;
+        let jobs = [work.measured(&cell.before())?, work.measured(cell)?];
+        queue::run(&lab, &jobs, Shard::ALL, 1, &|_| {})?;
+        let before = work.found(cell, &lab)?.context("it is done")?.found;
+        let place = lab.place(&jobs[1]);
+        let folder = place.parent().context("the lab's folder")?.display().to_string();
+        for file in ["evaluation.json", "evaluation.answers.jsonl"] {
+            let text = std::fs::read_to_string(place.join(file))?;
+            assert!(text.contains(&folder));
+            std::fs::write(place.join(file), text.replace(&folder, "/elsewhere/out/lab"))?;
+        }
+        assert_eq!(work.found(cell, &lab)?.context("it is done")?.found, before);
         Ok(())
     }
 

@@ -56,7 +56,11 @@ impl Work {
         }
         let mut work = Self::of(profile)?;
         let sets: BTreeSet<&'static str> = work.plan.data.values().flat_map(Data::sets).copied().collect();
-        work.missing = sets.into_iter().filter(|set| !lab.has(set)).collect();
+        for set in sets {
+            if !lab.has(set)? {
+                work.missing.insert(set);
+            }
+        }
         Ok(work)
     }
 
@@ -185,7 +189,7 @@ impl Work {
     fn clean_data(&self, cell: &Cell) -> Result<Arc<Job>> {
         let data = self.plan.data(&cell.data)?;
         let rows = self.rows(data);
-        let (seed, first) = data.seeds.map_or((cell.seed, rows), |_| (0, (cell.seed + 1) * rows));
+        let (seed, first) = data.seeds.map_or((cell.seed, rows), |seeds| (0, (cell.seed + 1) % seeds * rows));
         Self::made(data, &data.split, seed, first, rows)
     }
 

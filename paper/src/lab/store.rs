@@ -2,8 +2,7 @@
 //!
 //! `out/lab/HASH/` is a result: it got that name when everything in it was there. `HASH.partial/` is one being made,
 //! or what a killed process left: training and evaluation continue in it. `HASH.lock` is held by the process that
-//! makes it, and by the program that it runs there, and is free again when both have ended, however they end;
-//! `collect.lock` likewise by the process that collects outcomes.
+//! makes it, and by the program that it runs there, and is free again when both have ended, however they end.
 
 use super::job::{self, CONFIGURATION};
 use super::program::Program;
@@ -14,12 +13,13 @@ use crate::provenance::{self, Host};
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::any::Any;
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
-use std::io::ErrorKind;
+use std::io::{BufRead as _, BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokensieve_base::files;
 use tokensieve_data::Catalogue;
@@ -115,15 +115,25 @@ impl Lab {
     }
 
     /// Whether a set of the catalogue is available, fetched if need be; checked once per process. Made-up results need none.
-    pub fn has(&self, set: &str) -> bool {
+    ///
+    /// # Errors
+    /// If it cannot be said: the cache cannot be written.
+    pub fn has(&self, set: &str) -> Result<bool> {
         static KNOWN: Mutex<BTreeMap<String, bool>> = Mutex::new(BTreeMap::new());
         if self.is_fixture() {
-            return true;
+            return Ok(true);
         }
         let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-        *known.entry(set.to_owned()).or_insert_with(|| {
-            Catalogue::load().is_ok_and(|catalogue| catalogue.quiet().fetch_exactly(set).is_ok())
-        })
+        if let Some(known) = known.get(set) {
+            return Ok(*known);
+        }
+        let found = match Catalogue::load()?.quiet().fetch_exactly(set) {
+            Ok(_) => true,
+            Err(tokensieve_data::Error::Unobtainable(_)) => false,
+            Err(error) => return Err(error.into()),
+        };
+        known.insert(set.to_owned(), found);
+        Ok(found)
     }
 
     /// What `read` finds under this name, which several figures ask for; read again as long as there is nothing.
@@ -172,11 +182,6 @@ impl Lab {
         })
     }
 
-    /// Held by the process that collects outcomes: what two write at the same time lacks what the other adds.
-    pub(crate) fn collecting(&self) -> Result<File> {
-        files::wait_for(&self.lock("collect")?).context("waiting for the process that collects outcomes")
-    }
-
     /// Runs a job, and before it the jobs that it needs, unless they are done. Waits for a job that another process runs.
     /// `print` gets lines about the progress. Returns the folder and whether this very job had to be run.
     pub fn make(&self, job: &Job, print: &dyn Fn(&str)) -> Result<(PathBuf, bool)> {
@@ -186,14 +191,14 @@ impl Lab {
         for needed in job.needs() {
             self.make(needed, print)?;
         }
-        let lock = files::wait_for(&self.lock(&job.id())?);
+        let lock = files::wait_for(&self.lock(job)?);
         let lock = lock.with_context(|| format!("waiting for the process that runs {}", job.name))?;
         self.make_locked(job, &lock, print)
     }
 
     /// Runs a job whose needs are done, unless another process does.
     pub fn try_make(&self, job: &Job, print: &dyn Fn(&str)) -> Result<Result<bool, Busy>> {
-        match files::claim(&self.lock(&job.id())?).context("locking a job")? {
+        match files::claim(&self.lock(job)?).context("locking a job")? {
             Some(lock) => self.make_locked(job, &lock, print).map(|(_, made)| Ok(made)),
             None => Ok(Err(Busy)),
         }
@@ -213,10 +218,10 @@ impl Lab {
         written.with_context(|| format!("writing in {}", self.folder.display()))
     }
 
-    /// The path of a lock: a job's by its id, or `collect`.
-    fn lock(&self, name: &str) -> Result<PathBuf> {
+    /// The path of a job's lock.
+    fn lock(&self, job: &Job) -> Result<PathBuf> {
         fs::create_dir_all(&self.folder).with_context(|| format!("making {}", self.folder.display()))?;
-        Ok(self.folder.join(format!("{name}.lock")))
+        Ok(self.place(job).with_extension("lock"))
     }
 
     fn make_locked(&self, job: &Job, lock: &File, print: &dyn Fn(&str)) -> Result<(PathBuf, bool)> {
@@ -238,11 +243,21 @@ impl Lab {
                 ("made up for tests".into(), String::new())
             }
             Maker::Program(found) => {
-                let run = self.run(found, job, &partial, lock, print);
-                let seconds = before + start.elapsed().as_secs_f64();
-                if run.is_err() {
-                    // What the job failed of may keep this from being written too, and is what counts.
+                // What may keep this from being written ends the job, too, and that is what counts then.
+                let note = || {
+                    let seconds = before + start.elapsed().as_secs_f64();
                     let _ = files::write_atomically(&partial.join(SPENT), seconds.to_string());
+                };
+                let noted = Cell::new(start);
+                let run = self.run(found, job, &partial, lock, &|line| {
+                    if noted.get().elapsed() > BETWEEN_NOTES {
+                        noted.set(Instant::now());
+                        note();
+                    }
+                    print(line);
+                });
+                if run.is_err() {
+                    note();
                 }
                 run.with_context(|| job.name.clone())?
             }
@@ -255,7 +270,7 @@ impl Lab {
             commit: if self.is_fixture() { String::new() } else { checkout::commit() },
             seconds: if self.is_fixture() { 0.0 } else { before + start.elapsed().as_secs_f64() },
             date: provenance::now(),
-            host: Host::here(),
+            host: Host { device: device(&partial), ..Host::here() },
         };
         tidy(job, &partial)?;
         write_atomically(&partial.join(PROVENANCE), serde_json::to_string_pretty(&provenance)? + "\n")?;
@@ -305,11 +320,27 @@ impl Lab {
     }
 }
 
-/// Seconds that earlier, failed processes worked on a partial result.
+/// Seconds that processes worked on a partial result, the last of which may have been killed.
 const SPENT: &str = "seconds";
+
+/// How often they are noted while a program runs.
+const BETWEEN_NOTES: Duration = Duration::from_secs(30);
 
 fn spent(partial: &Path) -> f64 {
     fs::read_to_string(partial.join(SPENT)).ok().and_then(|text| text.parse().ok()).unwrap_or(0.0)
+}
+
+/// The device that the program computed on, where it says so and it is not the processor.
+fn device(partial: &Path) -> Option<String> {
+    let of_run = || serde_json::from_str(&fs::read_to_string(partial.join("run.json")).ok()?).ok();
+    let of_answers = || {
+        let mut header = String::new();
+        let answers = File::open(partial.join("evaluation.answers.jsonl")).ok()?;
+        BufReader::new(answers).read_line(&mut header).ok()?;
+        Some(serde_json::from_str::<serde_json::Value>(&header).ok()?["header"].take())
+    };
+    let said: serde_json::Value = of_run().or_else(of_answers)?;
+    said["device"].as_str().filter(|device| *device != "Cpu").map(str::to_owned)
 }
 
 /// Removes what only an unfinished run needs.

@@ -207,11 +207,10 @@ pub fn markdown(base: &str, all: &Since) -> String {
         if !moves.largest.is_empty() {
             text += "\n| row | column | before | now |\n|---|---|--:|--:|\n";
             for number in &moves.largest {
-                let _ = writeln!(
-                    text,
-                    "| {} | {} | {} | {} |",
-                    number.row, number.column, number.before, number.now
-                );
+                // A token may be what separates fields or rows.
+                let row = number.row.replace('|', "\\|").replace(['\n', '\r'], "↵");
+                let _ =
+                    writeln!(text, "| {row} | {} | {} | {} |", number.column, number.before, number.now);
             }
         }
         text += &of_claims(claims.iter().filter(|claim| claim.verdict));
@@ -298,6 +297,16 @@ mod tests {
         assert!(!text.contains("a/y"), "{text}");
         let scratch = tempfile::tempdir()?;
         assert!(fs::read_to_string(write("main", &all, scratch.path())?)?.contains("a&#x2f;z"));
+        Ok(())
+    }
+
+    #[test]
+    fn a_token_that_separates_fields_keeps_the_table_whole() -> Result<()> {
+        let table = |value| Table::from_csv(&format!("token,value\n\"|\n\",{value}\n"));
+        let entry = &figures::named("a-2c")?;
+        let one = moved(entry, "recorded", "x.csv", Some(&table("0.5")?), Some(&table("0.25")?));
+        let text = markdown("main", &Since { tables: vec![one], ..Since::default() });
+        assert!(text.contains("| \\|↵ | value | 0.5000 | 0.2500 |"), "{text}");
         Ok(())
     }
 

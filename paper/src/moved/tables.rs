@@ -70,14 +70,18 @@ impl Moves {
             let Some(now) = after.get(key) else { continue };
             for (column, (before, now)) in then.iter().zip(*now).enumerate() {
                 all += 1;
-                if before == now {
+                let numbers_of = before.parse::<f64>().ok().zip(now.parse::<f64>().ok());
+                // Zero with another sign is the same number.
+                if before == now || numbers_of.is_some_and(|(a, b)| a - b == 0.0) {
                     continue;
                 }
-                let Some((a, b)) = before.parse::<f64>().ok().zip(now.parse::<f64>().ok()) else {
+                let Some((a, b)) = numbers_of else {
                     texts += 1;
                     continue;
                 };
                 let by = (a - b).abs() / a.abs().max(b.abs());
+                // One of the two is undefined or without bound.
+                let by = if by.is_nan() { 1.0 } else { by };
                 let show = |value: f64| number(value, 4);
                 let (row, column) = (key.0.clone(), keys.header[column].clone());
                 numbers.push(Number { row, column, before: show(a), now: show(b), by });
@@ -161,6 +165,14 @@ mod tests {
         let found = moves("x,y\na,0.5\na,0.25\n", "x,y\na,0.5\na,0.5\n");
         assert_eq!(found.largest.len(), 1);
         assert_eq!(found.largest[0].row, "a");
+    }
+
+    #[test]
+    fn zero_with_another_sign_has_not_moved_and_what_became_undefined_has() {
+        let found = moves("x,y\na,0.0\nb,0.5\n", "x,y\na,-0.0\nb,0.25\n");
+        assert_eq!(found.largest.len(), 1);
+        assert!(found.summary.contains("50 %"), "{}", found.summary);
+        assert!(moves("x,y\na,0.5\n", "x,y\na,NaN\n").summary.contains("100 %"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::measures::{ANSWERS, Group, Measures};
 use super::plan::{Cell, Quantity, Term};
 use super::proxies::{Qualities, Search};
 use super::work::Work;
-use crate::lab::{Job, Lab, Provenance, Verb};
+use crate::lab::{Job, Lab, Provenance, Value, Verb, evaluation};
 use crate::planned::{
     self, Candidates, ClaimTerm, Claimed, Declared, Outcome, PlannedRuns, Rate, Seeds, Stage, Tried,
     outcomes::{Measured, settings_of},
@@ -118,12 +118,13 @@ impl PlannedRuns for Work {
         let job = self.measured(cell)?;
         let Some(provenance) = lab.done(&job) else { return Ok(None) };
         let path = lab.place(&job).join(Verb::Evaluate.output());
-        let mut found: Evaluation = read::json(&path)?;
+        let Evaluation { tasks } = read::json(&path)?;
+        let mut tasks: BTreeMap<String, Task> =
+            tasks.into_iter().map(|(task, found)| (evaluation::without_place(&task), found)).collect();
         let mut sets = BTreeMap::new();
         for (set, documents) in self.sets(cell)? {
-            let task = format!("oracle:{}", lab.place(&documents).join(Verb::Make.output()).display());
-            let task =
-                found.tasks.remove(&task).with_context(|| format!("{} lacks {task}", path.display()))?;
+            let task = Value::Task("oracle", documents).named(&evaluation::no_place);
+            let task = tasks.remove(&task).with_context(|| format!("{} lacks {task}", path.display()))?;
             sets.insert(set.to_owned(), Measures::of(&task.groups, RANKED.contains(&set)));
         }
         let found = Found { sets, ..Found::default() };

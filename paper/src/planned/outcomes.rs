@@ -42,7 +42,7 @@ pub struct Outcome<F> {
     pub commit: String,
     /// When it was finished (UTC).
     pub date: String,
-    /// The processor that finished it, where it is known: the last bits of a model's numbers are a processor's own.
+    /// The processor or GPU that finished it, where it is known: the last bits of a model's numbers are a processor's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub processor: Option<String>,
     /// What was measured.
@@ -54,7 +54,8 @@ impl<F> Outcome<F> {
     /// Of a run that is done.
     pub fn new(run: String, settings: String, provenance: Provenance, found: F) -> Self {
         let Provenance { seconds, commit, date, host, .. } = provenance;
-        Self { run, settings, seconds: rounded(seconds, 4), commit, date, processor: Some(host.cpu), found }
+        let processor = Some(host.computed_on());
+        Self { run, settings, seconds: rounded(seconds, 4), commit, date, processor, found }
     }
 }
 

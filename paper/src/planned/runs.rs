@@ -8,8 +8,10 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tokensieve_base::files;
 
 /// The runs of a committed plan in one size.
 pub trait PlannedRuns {
@@ -182,7 +184,7 @@ pub trait PlannedRuns {
     /// what is kept stays; so does one of other settings than the plan's until it is done anew, or `restate` says that it has
     /// the plan's.
     fn collect(&self, lab: &Lab, file: &Path, from: &[PathBuf], restate: bool) -> Result<Collected> {
-        let _held = lab.collecting()?;
+        let _held = collecting(file)?;
         let mut outcomes = if file.exists() { Outcomes::read(file)? } else { Outcomes::default() };
         if restate {
             self.restate(&mut outcomes)?;
@@ -212,6 +214,13 @@ pub trait PlannedRuns {
         outcomes.write(file)?;
         Ok(Collected { merged: added, conflicts, stages, total: outcomes.len() })
     }
+}
+
+/// Held by the process that collects outcomes in a file: what two write at the same time lacks what the other adds.
+fn collecting(file: &Path) -> Result<File> {
+    let mut lock = file.as_os_str().to_owned();
+    lock.push(".lock");
+    files::wait_for(Path::new(&lock)).context("waiting for the process that collects outcomes")
 }
 
 /// What [`PlannedRuns::collect`] did.
@@ -348,10 +357,10 @@ mod tests {
     #[test]
     fn one_process_collects_at_a_time() -> Result<()> {
         let (study, lab, folder) = (Work::of(Profile::Smoke)?, Lab::fixture()?, tempfile::tempdir()?);
-        let held = lab.collecting()?;
+        let file = folder.path().join("kept.jsonl.gz");
+        let held = collecting(&file)?;
         thread::scope(|scope| {
-            let second =
-                scope.spawn(|| study.collect(&lab, &folder.path().join("kept.jsonl.gz"), &[], false));
+            let second = scope.spawn(|| study.collect(&lab, &file, &[], false));
             thread::sleep(Duration::from_millis(200));
             assert!(!second.is_finished());
             drop(held);

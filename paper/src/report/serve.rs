@@ -35,8 +35,8 @@ fn answer(mut stream: TcpStream, folder: &Path) -> io::Result<()> {
     let path = request.split(' ').nth(1).unwrap_or("/").split(['?', '#']).next().unwrap_or("/");
     let name = if path == "/" { "index.html" } else { path.trim_start_matches('/') };
     let inside = Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
-    let (status, kind, body) = match fs::read(folder.join(name)) {
-        Ok(body) if inside => ("200 OK", kind(name), body),
+    let (status, kind, body) = match inside.then(|| fs::read(folder.join(name))) {
+        Some(Ok(body)) => ("200 OK", kind(name), body),
         _ => ("404 Not Found", "text/plain; charset=utf-8", b"There is no such page.\n".to_vec()),
     };
     write!(
@@ -56,5 +56,37 @@ fn kind(name: &str) -> &'static str {
         "csv" => "text/csv; charset=utf-8",
         "json" => "application/json",
         _ => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read as _;
+    use std::process::Command;
+    use std::time::Duration;
+
+    #[test]
+    fn what_lies_outside_of_the_folder_is_not_opened() -> Result<()> {
+        let scratch = tempfile::tempdir()?;
+        let folder = scratch.path().join("report");
+        fs::create_dir(&folder)?;
+        fs::write(folder.join("index.html"), "a page")?;
+        // Whoever opened it would wait for its writer.
+        assert!(Command::new("mkfifo").arg(scratch.path().join("pipe")).status()?.success());
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let address = listener.local_addr()?;
+        for (path, answered) in [("/", "a page"), ("/../pipe", "no such page"), ("/x.html", "no such page")] {
+            let mut asking = TcpStream::connect(address)?;
+            let (asked, folder) = (listener.accept()?.0, folder.clone());
+            let answering = thread::spawn(move || answer(asked, &folder));
+            write!(asking, "GET {path} HTTP/1.1\r\n\r\n")?;
+            asking.set_read_timeout(Some(Duration::from_secs(20)))?;
+            let mut text = String::new();
+            asking.read_to_string(&mut text)?;
+            assert!(text.contains(answered), "{path}: {text}");
+            answering.join().expect("no panic")?;
+        }
+        Ok(())
     }
 }

@@ -142,7 +142,7 @@ pub fn jobs(profile: Profile, lab: &Lab) -> Result<Vec<Arc<Job>>> {
             all.extend(RATES.map(|rate| scoring.clone().at_rate(profile, rate)));
         }
     }
-    all.iter().map(|scoring| Ok(scoring.job(source(lab, scoring.dataset.name()))?.shared())).collect()
+    all.iter().map(|scoring| Ok(scoring.job(source(lab, scoring.dataset.name())?)?.shared())).collect()
 }
 
 /// Documents of which uncertainties are measured, and stochastic passes.
@@ -184,18 +184,18 @@ const SHOWN: usize = 3;
 /// Documents that are scored: the set of that name, or generated word problems where it cannot be obtained, which the
 /// figure's title then notes.
 fn documents(run: &Run, set: &str) -> Result<Value> {
-    if run.lab().has(set) {
+    if run.lab().has(set)? {
         run.data(set)?;
     } else {
         run.replaced(set, "generated word problems");
     }
-    Ok(source(run.lab(), set))
+    source(run.lab(), set)
 }
 
 /// The same outside of a figure.
-fn source(lab: &Lab, set: &str) -> Value {
-    if lab.has(set) {
-        return set.into();
+fn source(lab: &Lab, set: &str) -> Result<Value> {
+    if lab.has(set)? {
+        return Ok(set.into());
     }
     let problems = Job::new(Verb::Make, format!("make arithmetic test {REPLACING}"))
         .argument("arithmetic")
@@ -203,7 +203,7 @@ fn source(lab: &Lab, set: &str) -> Value {
         .set("n", REPLACING)
         .set("seed", 0)
         .taking(1.0);
-    Value::output(&problems.shared())
+    Ok(Value::output(&problems.shared()))
 }
 
 /// How many generated word problems there are in place of a set.

@@ -215,8 +215,10 @@ impl Hub {
         download(
             |from| self.get(address, from).map_err(Failure::into_text),
             &part,
+            u64::MAX,
             &Progress::new(file, false),
-        )?;
+        )
+        .map_err(|failure| failure.to_string())?;
         if etag.len() == 64 {
             let found = sha256_of(&part).map_err(|error| error.to_string())?;
             if found != etag {
