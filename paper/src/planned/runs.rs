@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokensieve_base::files;
@@ -218,6 +218,9 @@ pub trait PlannedRuns {
 
 /// Held by the process that collects outcomes in a file: what two write at the same time lacks what the other adds.
 fn collecting(file: &Path) -> Result<File> {
+    if let Some(folder) = file.parent() {
+        fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+    }
     let mut lock = file.as_os_str().to_owned();
     lock.push(".lock");
     files::wait_for(Path::new(&lock)).context("waiting for the process that collects outcomes")
