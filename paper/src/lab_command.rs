@@ -35,7 +35,7 @@ pub(crate) fn run(command: &Command, out: &Path) -> Result<ExitCode> {
             let lab = Lab::open(out);
             let jobs = match plan {
                 Some(plan) => queue::with_needs(&missing(*plan, size.profile, *stage, out)?),
-                None => jobs(size.profile, &lab)?,
+                None => jobs(&study(size.profile, &lab)?, size.profile, &lab)?,
             };
             list(&lab, &jobs)?;
         }
@@ -111,7 +111,8 @@ fn collect<S: PlannedRuns>(
     from: &[PathBuf],
     restate: bool,
 ) -> Result<()> {
-    let file = file.map_or_else(|| Ok(checkout::needed()?.join(S::KEPT)), |file| anyhow::Ok(file.to_owned()))?;
+    let file =
+        file.map_or_else(|| Ok(checkout::needed()?.join(S::KEPT)), |file| anyhow::Ok(file.to_owned()))?;
     let collected = study.collect(&Lab::open(out), &file, from, restate)?;
     let Collected { merged, conflicts, stages, total } = collected;
     for Conflict { file: other, runs } in conflicts {
@@ -211,14 +212,15 @@ fn study(profile: Profile, lab: &Lab) -> Result<finetune::Work> {
         eprintln!("{set} cannot be obtained: what needs it is left out");
     }
     if !study.missing.is_empty() && profile == Profile::Study {
-        eprintln!("runs without it are not those that the plan asks for: `paper lab collect` does not keep them");
+        eprintln!(
+            "runs without it are not those that the plan asks for: `paper lab collect` does not keep them"
+        );
     }
     Ok(study)
 }
 
 /// The runs of all plans and the scorings of documents, each after what it needs.
-fn jobs(profile: Profile, lab: &Lab) -> Result<Vec<Arc<Job>>> {
-    let study = study(profile, lab)?;
+fn jobs(study: &finetune::Work, profile: Profile, lab: &Lab) -> Result<Vec<Arc<Job>>> {
     let mut jobs = study.timed()?;
     jobs.extend(study.missing(Stage::Main)?);
     jobs.extend(scoring::jobs(profile, lab)?);
@@ -234,16 +236,17 @@ pub(crate) fn work(profile: Profile, workers: usize, shard: Shard, out: &Path) -
     // Before hours of waiting for others.
     program::find()?;
     let lab = Lab::open(out).with_threads(threads(workers));
-    let runs = jobs(profile, &lab)?;
+    let study = study(profile, &lab)?;
+    let (timed, runs) = (study.timed()?, jobs(&study, profile, &lab)?);
     let event = printing(&lab, &runs, workers);
     // What is compared by its time is done by one machine, with all cores for one run at a time.
-    let timed = study(profile, &lab)?.timed()?;
-    if timed.first().is_some_and(|first| shard.owns(first)) {
-        queue::run(&Lab::open(out), &timed, Shard::ALL, 1, &event)?;
-    }
+    let is_mine = timed.first().is_some_and(|first| shard.owns(first));
+    let mine = if is_mine { timed.as_slice() } else { &[] };
+    let outcome = queue::run(&Lab::open(out), mine, Shard::ALL, 1, &event);
     let is_timed = |job: &Arc<Job>| timed.iter().any(|timed| timed.id() == job.id());
     let others: Vec<_> = runs.iter().filter(|job| !is_timed(job)).cloned().collect();
-    queue::run(&lab, &others, shard, workers, &event)?;
+    // A failed run stops only those that need it.
+    outcome.and(queue::run(&lab, &others, shard, workers, &event))?;
     Ok(runs.iter().filter(|job| lab.done(job).is_some()).count())
 }
 
@@ -315,7 +318,8 @@ mod tests {
             let settings = &job["settings"];
             !computes || settings["precision"] == "bf16" || settings["model.dtype"] == "bf16"
         };
-        for job in jobs(Profile::Smoke, &Lab::fixture()?)? {
+        let (profile, lab) = (Profile::Smoke, Lab::fixture()?);
+        for job in jobs(&study(profile, &lab)?, profile, &lab)? {
             let described = job.describe();
             let then = described.get("then").is_none_or(says);
             assert!(says(&described) && then, "{described}");

@@ -129,9 +129,8 @@ printf '%s' "$word" | tee "$0.opened" >"$picture"
     fs::write(&browser, stand_in).unwrap();
     fs::set_permissions(&browser, fs::Permissions::from_mode(0o755)).unwrap();
     let path = format!("{}:{}", out.display(), std::env::var("PATH").unwrap());
-    let photographed = || {
-        Command::new(&script).arg("report").current_dir(&out).env("PATH", &path).output().unwrap()
-    };
+    let photographed =
+        || Command::new(&script).arg("report").current_dir(&out).env("PATH", &path).output().unwrap();
     let refused = photographed();
     let error = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && error.contains("report holds no report"), "{error}");

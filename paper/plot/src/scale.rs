@@ -342,7 +342,10 @@ mod tests {
         assert_eq!(number(-0.1234, 2), "−0.12");
         assert_eq!(number(12345.6, 3), "12346");
         // As many digits where rounding adds one before the point.
-        assert_eq!([9.9996, 0.09996, 9.9996e-6].map(|value| number(value, 3)), ["10.0", "0.100", "1.00×10⁻⁵"]);
+        assert_eq!(
+            [9.9996, 0.09996, 9.9996e-6].map(|value| number(value, 3)),
+            ["10.0", "0.100", "1.00×10⁻⁵"]
+        );
         assert_eq!(number(1.5e-7, 2), "1.5×10⁻⁷");
         assert_eq!(number(f64::NAN, 2), "–");
     }

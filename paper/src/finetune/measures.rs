@@ -254,7 +254,8 @@ struct Line {
 impl Evaluation {
     pub(super) fn read(folder: &Path) -> Result<Self> {
         let Results { tasks } = read::json(&folder.join("evaluation.json"))?;
-        let tasks = tasks.into_iter().map(|(task, found)| (evaluation::without_place(&task), found)).collect();
+        let tasks =
+            tasks.into_iter().map(|(task, found)| (evaluation::without_place(&task), found)).collect();
         let mut losses = BTreeMap::new();
         for line in read::text(&folder.join("evaluation.answers.jsonl"))?.lines().skip(1) {
             let Line { task, id, answer } = serde_json::from_str(line).context("a stored answer")?;

@@ -209,8 +209,7 @@ pub fn markdown(base: &str, all: &Since) -> String {
             for number in &moves.largest {
                 // A token may be what separates fields or rows.
                 let row = number.row.replace('|', "\\|").replace(['\n', '\r'], "↵");
-                let _ =
-                    writeln!(text, "| {row} | {} | {} | {} |", number.column, number.before, number.now);
+                let _ = writeln!(text, "| {row} | {} | {} | {} |", number.column, number.before, number.now);
             }
         }
         text += &of_claims(claims.iter().filter(|claim| claim.verdict));
