@@ -5,6 +5,7 @@ use std::iter;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
+use serde_json::Value;
 use tokensieve_base::files::{Destination, LARGEST, read_text};
 use tokensieve_diagnose::{
     Diagnosis, LEAST_DOCUMENTS, Measure, Settings, Subject, Suspicious, page, summary,
@@ -22,7 +23,7 @@ use super::show::{Paint, colour, styled};
 #[command(
     after_help = "Nothing is trained for good: the diagnosis takes a few steps, measures gradients of a sample, and throws \
     the steps away, as it does those of a race. docs/diagnose.md explains every number, and \
-    docs/theory.md why nine gradients predict the first step of every objective.\n\nExit code: 0 done, whatever was found; 1 an error; 2 wrong arguments."
+    docs/theory.md why nine gradients predict the first step of every objective without a reference.\n\nExit code: 0 done, whatever was found; 1 an error; 2 wrong arguments."
 )]
 pub struct Arguments {
     /// Rows to train on: a file (JSON lines, a JSON array, Parquet), or name of a data set: alpaca, gsm8k/train
@@ -168,9 +169,12 @@ impl Arguments {
             &settings,
             &mut say,
         )?;
+        // Nothing that was found is lost because one of the places for it cannot be written.
+        let written = self.write(&found);
         let paint = Paint::of_terminal(io::stdout().is_terminal());
-        tokensieve_base::output!("{}", summary(&found, &|row| coloured(row, paint)))?;
-        self.write(&found)
+        let printed = tokensieve_base::output!("{}", summary(&found, &|row| coloured(row, paint)));
+        written?;
+        Ok(printed?)
     }
 
     /// The rows of a source, as a training run of the configuration reads them.
@@ -193,12 +197,7 @@ impl Arguments {
                 what: "a page of `tokensieve diagnose`",
                 is_own: |text| text.starts_with("<!doctype html>") && text.contains("docs/diagnose.md"),
             },
-            Output {
-                flag: "--json",
-                path: self.json.as_deref(),
-                what: "a diagnosis",
-                is_own: |text| text.contains("\"data_sha256\"") && text.contains("\"recommendation\""),
-            },
+            Output { flag: "--json", path: self.json.as_deref(), what: "a diagnosis", is_own: is_diagnosis },
             Output {
                 flag: "--config",
                 path: self.config.as_deref(),
@@ -225,14 +224,28 @@ impl Arguments {
     fn write(&self, found: &Diagnosis) -> anyhow::Result<()> {
         let config = format!("{WRITTEN}: {}\n{}", found.recommendation.because, found.recommendation.config);
         let json = serde_json::to_string_pretty(found)? + "\n";
-        for (output, content) in self.outputs().iter().zip([page(found), json, config]) {
-            let Some(path) = output.path else { continue };
-            Destination::of(path)?
-                .write_with(|out| out.write_all(content.as_bytes()).map_err(Error::io(path)))?;
-            tokensieve_base::status!("{}", path.display());
-        }
-        Ok(())
+        let contents = self.outputs().into_iter().zip([page(found), json, config]);
+        write(contents.filter_map(|(output, content)| Some((output.path?, content))))
     }
+}
+
+/// Writes every file that can be written; the first error is told.
+fn write<'p>(files: impl Iterator<Item = (&'p Path, String)>) -> anyhow::Result<()> {
+    let one = |(path, content): (&Path, String)| -> Result<()> {
+        let destination = Destination::of(path)?;
+        destination.write_with(|out| out.write_all(content.as_bytes()).map_err(Error::io(path)))?;
+        tokensieve_base::status!("{}", path.display());
+        Ok(())
+    };
+    // All are tried before the first that failed is looked for.
+    let outcomes: Vec<Result<()>> = files.map(one).collect();
+    Ok(outcomes.into_iter().collect::<Result<()>>()?)
+}
+
+/// Whether a text is what `--json` writes.
+fn is_diagnosis(text: &str) -> bool {
+    let keys = ["schema", "data_sha256", "recommendation"];
+    serde_json::from_str::<Value>(text).is_ok_and(|found| keys.iter().all(|key| found.get(key).is_some()))
 }
 
 /// A file that may be written.
@@ -278,4 +291,35 @@ fn read(source: &DataSource, tokenizer: &tokensieve_model::text::Tokenizer) -> R
         tokensieve_base::status!("note: {substitution}");
     }
     Ok(set)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_written_costs_no_other_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let paths = [path("none/page.html"), path("all.json"), path("none/train.toml")];
+        let files = paths.iter().map(|path| (path.as_path(), "found".to_owned()));
+        let error = write(files).unwrap_err().to_string();
+        assert!(error.contains("none/page.html: No such file"), "{error}");
+        assert_eq!(fs::read_to_string(path("all.json")).unwrap(), "found");
+    }
+
+    #[test]
+    fn only_a_diagnosis_is_taken_for_one() {
+        let own = r#"{"schema": 2, "data_sha256": "0", "recommendation": {}}"#;
+        assert!(is_diagnosis(own));
+        // As estimates of a text about diagnoses.
+        let foreign = format!("{{\"header\": {own}}}\n{{\"row\": 0}}\n");
+        for other in
+            [foreign.as_str(), &format!("[{own}]"), r#"{"text": "\"data_sha256\" \"recommendation\""}"#, ""]
+        {
+            assert!(!is_diagnosis(other), "{other}");
+        }
+    }
 }

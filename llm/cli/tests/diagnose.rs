@@ -112,9 +112,13 @@ fn planted_defects_are_found_and_the_outputs_can_be_read() {
 
     // Its own files are replaced, others are not; few rows give no recommendation but a diagnosis all the same.
     write(&path("few.jsonl"), &counting(5));
-    let output =
-        run(folder.path(), &["--data", "few.jsonl", "-n", "4", "--json", "all.json", "--passes", "0"]);
-    assert!(output.status.success() && said(&output).contains("too few documents"), "{}", said(&output));
+    let few = ["-n", "4", "--json", "all.json", "--passes", "0", "--race"];
+    let output = run(folder.path(), &[&["--data", "few.jsonl"], &few[..]].concat());
+    assert!(output.status.success(), "{}", said(&output));
+    for place in ["No race:", "Recommendation: `mle`,"] {
+        let why = format!("{place} too few rows to measure (4; at least 8 are needed)");
+        assert!(said(&output).contains(&why), "{}", said(&output));
+    }
     assert!(said(&output).contains("the first 4 rows (there are more) of few.jsonl:"), "{}", said(&output));
     let output = run(folder.path(), &["--data", "few.jsonl", "--among", "mle,focall"]);
     assert!(output.status.code() == Some(2) && said(&output).contains("focal"), "{}", said(&output));

@@ -5,6 +5,7 @@ mod near;
 
 use std::collections::HashMap;
 use std::iter;
+use std::ops::Range;
 
 use serde::Serialize;
 use tokensieve_base::terminal::printable;
@@ -87,35 +88,49 @@ const ENDING: &str = ".,;:?!";
 const QUIET: &str = "\"'“”‘’„‚«»‹›—…·•¿¡、。，．！？：；「」『』";
 
 /// A document as text.
+#[derive(Default)]
 struct Text<'a> {
-    row: usize,
+    /// All of it.
+    whole: String,
+    /// What is not trained on, without the answers that the row's earlier documents train on.
     prompt: String,
+    /// The words of the prompt.
+    words: Vec<String>,
     response: String,
     turns: Vec<Turn<'a>>,
 }
 
 /// What is trained on without a break.
 struct Turn<'a> {
-    /// What stands before and is not trained on.
-    prompt: String,
+    /// Where it begins in the whole text.
+    start: usize,
+    /// How many of the prompt's words stand before.
+    words_before: usize,
     response: String,
     tokens: &'a [TokenRecord],
 }
 
 impl<'a> Text<'a> {
-    fn of(record: &'a DocumentRecord, markup: &Markup) -> Self {
-        let mut text =
-            Self { row: record.row, prompt: String::new(), response: String::new(), turns: Vec::new() };
+    /// `earlier`: the documents of its row before it.
+    fn of(record: &'a DocumentRecord, earlier: &[Self], markup: &Markup) -> Self {
+        let written =
+            |token: &'a TokenRecord| if markup.is_special(token) { " " } else { token.text.as_str() };
+        let mut text = Self { whole: record.tokens.iter().map(written).collect(), ..Self::default() };
+        let answers: Vec<Range<usize>> =
+            earlier.iter().flat_map(|other| other.answers_in(&text.whole)).collect();
+        let mut start = 0;
         for tokens in record.tokens.chunk_by(|a, b| a.response == b.response) {
-            let written =
-                |token: &'a TokenRecord| if markup.is_special(token) { " " } else { token.text.as_str() };
-            let part: String = tokens.iter().map(written).collect();
+            let end = start + tokens.iter().map(|token| written(token).len()).sum::<usize>();
             if tokens[0].response {
-                text.response += &part;
-                text.turns.push(Turn { prompt: text.prompt.clone(), response: part, tokens });
+                let (words_before, response) = (text.words.len(), text.whole[start..end].to_owned());
+                text.response += &response;
+                text.turns.push(Turn { start, words_before, response, tokens });
             } else {
+                let part = without(&text.whole, start..end, &answers);
+                text.words.extend(words(&part));
                 text.prompt += &part;
             }
+            start = end;
         }
         // Nothing predicts the first token; it alone is no prompt but the beginning of a plain text.
         if record.tokens.iter().skip(1).all(|token| token.response) {
@@ -123,35 +138,78 @@ impl<'a> Text<'a> {
         }
         text
     }
+
+    /// Where its answers stand in a later document of its row: after what stands before them here, and both without the
+    /// reasoning, which templates leave out.
+    fn answers_in(&self, later: &str) -> Vec<Range<usize>> {
+        let place = |turn: &Turn| {
+            let mut before = self.whole[..turn.start].trim_end();
+            for mark in ["</think>", "<think>"] {
+                before = before.strip_suffix(mark).unwrap_or(before).trim_end();
+            }
+            let rest = later.strip_prefix(before)?.trim_start();
+            let answer = turn.response.rsplit("</think>").next()?.trim();
+            let start = later.len() - rest.len();
+            (rest.starts_with(answer) && !answer.is_empty()).then(|| start..start + answer.len())
+        };
+        self.turns.iter().filter_map(place).collect()
+    }
 }
 
-/// The findings in documents of a data set, by row.
-pub(crate) fn find(records: &[DocumentRecord], markup: &Markup) -> Vec<Finding> {
-    let texts: Vec<Text> = records.iter().map(|record| Text::of(record, markup)).collect();
-    let mut findings = Vec::new();
-    for text in &texts {
-        // What was found may quote the row.
-        let mut found = |defect: Defect, what: String| {
-            findings.push(Finding { defect, row: text.row, what: printable(&what) });
-        };
-        if let Some(answer) = text.turns.iter().find_map(leaked) {
-            found(Defect::Leak, format!("the prompt contains “{answer}”"));
-        }
-        let whole = [&text.prompt, &text.response];
-        if let Some(mark) = markup.foreign().find(|mark| whole.iter().any(|part| part.contains(mark))) {
-            found(Defect::ForeignTemplate, format!("contains “{mark}”, which is text to this model"));
-        }
-        let mut pairs = text.turns.iter().flat_map(|turn| turn.tokens.windows(2));
-        if let Some(pair) = pairs.find(|pair| is_mark_within(&pair[0], &pair[1], markup)) {
-            found(Defect::Mask, format!("trains on “{}{}”", pair[0].text, pair[1].text));
-        }
-        if text.turns.iter().any(has_empty_reasoning) {
-            found(Defect::EmptyReasoning, "trains on an empty <think></think>".to_owned());
+/// A part of a text, with a space in place of each of these answers that is in it.
+fn without(whole: &str, part: Range<usize>, answers: &[Range<usize>]) -> String {
+    let (mut kept, mut at) = (String::new(), part.start);
+    for answer in answers {
+        if at <= answer.start && answer.end <= part.end {
+            kept = kept + &whole[at..answer.start] + " ";
+            at = answer.end;
         }
     }
-    findings.extend(repeated(&texts));
+    kept + &whole[at..part.end]
+}
+
+/// The findings in documents of a data set, by row; the documents of a row stand together. A row has each finding once.
+pub(crate) fn find(records: &[DocumentRecord], markup: &Markup) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = Vec::new();
+    let mut rows = Rows::default();
+    for documents in records.chunk_by(|a, b| a.row == b.row) {
+        let row = documents[0].row;
+        let mut texts: Vec<Text> = Vec::new();
+        for document in documents {
+            texts.push(Text::of(document, &texts, markup));
+        }
+        let first = findings.len();
+        for (defect, what) in
+            texts.iter().flat_map(|text| in_text(text, markup)).chain(rows.note(row, &texts))
+        {
+            if findings[first..].iter().all(|finding| finding.defect != defect) {
+                // What was found may quote the row.
+                findings.push(Finding { defect, row, what: printable(&what) });
+            }
+        }
+    }
+    findings.extend(rows.nearly_repeated());
     findings.sort_by_key(|finding| finding.row);
     findings
+}
+
+/// What is wrong with a text by itself.
+fn in_text(text: &Text, markup: &Markup) -> Vec<(Defect, String)> {
+    let mut found = Vec::new();
+    if let Some(answer) = text.turns.iter().find_map(|turn| leaked(turn, &text.words[..turn.words_before])) {
+        found.push((Defect::Leak, format!("the prompt contains “{answer}”")));
+    }
+    if let Some(mark) = markup.foreign().find(|mark| text.whole.contains(mark)) {
+        found.push((Defect::ForeignTemplate, format!("contains “{mark}”, which is text to this model")));
+    }
+    let mut pairs = text.turns.iter().flat_map(|turn| turn.tokens.windows(2));
+    if let Some(pair) = pairs.find(|pair| is_mark_within(&pair[0], &pair[1], markup)) {
+        found.push((Defect::Mask, format!("trains on “{}{}”", pair[0].text, pair[1].text)));
+    }
+    if text.turns.iter().any(has_empty_reasoning) {
+        found.push((Defect::EmptyReasoning, "trains on an empty <think></think>".to_owned()));
+    }
+    found
 }
 
 /// Whether a mark stands where a template has none: twice, or before a role. Other marks may well be neighbours, such as
@@ -225,9 +283,9 @@ fn without_capital(word: &str) -> String {
     first.chain(letters).collect()
 }
 
-/// The response or its final answer, if the prompt contains it.
-fn leaked(turn: &Turn) -> Option<String> {
-    let (prompt, response) = (words(&turn.prompt), words(&turn.response));
+/// The response or its final answer, if the words of the prompt contain it.
+fn leaked(turn: &Turn, prompt: &[String]) -> Option<String> {
+    let response = words(&turn.response);
     let letters: usize = response.iter().map(|word| word.chars().count()).sum();
     if response.len() >= LEAKED_WORDS
         && letters >= LEAKED_LETTERS
@@ -259,52 +317,41 @@ fn shortened(text: &str) -> String {
     short
 }
 
-/// The first two rows with each key: whichever row asks, the first that is another is among them.
+/// What is remembered of rows, in numbers that equal things have in common: their texts would take too much memory.
 #[derive(Default)]
-struct FirstRows(HashMap<u64, Vec<usize>>);
-
-impl FirstRows {
-    /// The first row with this key besides one's own.
-    fn other(&self, key: u64, own: usize) -> Option<usize> {
-        self.0.get(&key)?.iter().copied().find(|row| *row != own)
-    }
-
-    fn note(&mut self, key: u64, row: usize) {
-        let rows = self.0.entry(key).or_default();
-        if rows.len() < 2 && !rows.contains(&row) {
-            rows.push(row);
-        }
-    }
+struct Rows {
+    /// The first row with each prompt, and with all prompts and responses.
+    by_prompt: HashMap<u64, usize>,
+    by_content: HashMap<u64, usize>,
+    sequences: Sequences,
 }
 
-/// Rows that repeat or contradict earlier ones.
-fn repeated(texts: &[Text]) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let mut by_prompt = FirstRows::default();
-    let mut by_both = FirstRows::default();
-    let mut sequences = Sequences::default();
-    for text in texts {
-        let (prompt, response) = (content(&text.prompt), content(&text.response));
-        let (key_of_prompt, key_of_both) = (key(&prompt), key(&(&prompt, &response)));
-        let mut found = |defect, what: String| findings.push(Finding { defect, row: text.row, what });
-        if let Some(row) = by_both.other(key_of_both, text.row) {
-            found(Defect::Duplicate, format!("repeats row {row}"));
-        } else {
-            if let Some(row) = by_prompt.other(key_of_prompt, text.row).filter(|_| !prompt.is_empty()) {
-                found(Defect::Contradiction, format!("has the prompt of row {row} and another response"));
-            }
-            sequences.note(text.row, &prompt, &response);
+impl Rows {
+    /// Notes a row with all of its documents. Whether it repeats or contradicts an earlier one: the prompts of conversations
+    /// that only begin alike are equal but for the last one.
+    fn note(&mut self, row: usize, texts: &[Text]) -> Option<(Defect, String)> {
+        let contents: Vec<_> =
+            texts.iter().map(|text| (content(&text.prompt), content(&text.response))).collect();
+        let (prompt, _) = contents.last()?;
+        let earlier = *self.by_content.entry(key(&contents)).or_insert(row);
+        let with_prompt = *self.by_prompt.entry(key(prompt)).or_insert(row);
+        if earlier != row {
+            return Some((Defect::Duplicate, format!("repeats row {earlier}")));
         }
-        by_prompt.note(key_of_prompt, text.row);
-        by_both.note(key_of_both, text.row);
+        for (prompt, response) in &contents {
+            self.sequences.note(row, prompt, response);
+        }
+        let contradicts = with_prompt != row && !prompt.is_empty();
+        contradicts.then(|| {
+            (Defect::Contradiction, format!("has the prompt of row {with_prompt} and another response"))
+        })
     }
-    let near = |(row, other): (usize, usize)| Finding {
-        defect: Defect::NearDuplicate,
-        row,
-        what: format!("is nearly row {other}"),
-    };
-    findings.extend(sequences.nearly_repeated().into_iter().map(near));
-    findings
+
+    fn nearly_repeated(&self) -> impl Iterator<Item = Finding> {
+        let found = self.sequences.nearly_repeated().into_iter();
+        let defect = Defect::NearDuplicate;
+        found.map(move |(row, other)| Finding { defect, row, what: format!("is nearly row {other}") })
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use tokensieve_documents::{Class, DataSet};
 use tokensieve_infer::uncertainty::{Budget, Documents, DropoutSettings, Posterior, Recorder, estimate};
 use tokensieve_model::head::Head;
 use tokensieve_model::text::Tokenizer;
-use tokensieve_model::{Document, DropoutSite, Model, Precomputed, Result};
+use tokensieve_model::{Document, DropoutSite, Error, Model, Precomputed, Result};
 use tokensieve_objective::{Objective, Plan};
 use tokensieve_train::Trained;
 use tokensieve_train::config::Config;
@@ -18,12 +18,12 @@ use crate::candidates::{self, PLAIN};
 use crate::course::Course;
 use crate::defects::{self, Defect, Finding};
 use crate::markup::Markup;
-use crate::measure::{Learner, Measure};
+use crate::measure::{Learner, Measure, Measurement};
 use crate::noise::{self, ALL, Hit, LabelNoise};
-use crate::race::{self, Entry, race};
-use crate::recommend::{Circumstances, predicted, recommend};
+use crate::race::{self, Entry, Race, race};
+use crate::recommend::{Circumstances, Rows, predicted, recommend, too_few};
 use crate::report::{Diagnosis, Read, SCHEMA};
-use crate::sample::{Division, LEAST_FOLDS, repeating, spread, unseen};
+use crate::sample::{Division, LEAST_FOLDS, repeating, rows, spread, unseen};
 use crate::subject::Subject;
 use crate::{describe, suspicious};
 
@@ -135,27 +135,26 @@ pub fn diagnose(
     let (most, steps, race_steps) = settings.sizes(model);
     let division = Division::of(&distinct, trusted.as_deref(), (most, settings.seed));
     let (objectives, mut left_out) = candidates::presets(&settings.among)?;
-    let (mut measured, mut raced) = (None, None);
+    let (mut measured, mut raced, mut no_race) = (None, None, None);
     let size = division.as_ref().map_or(0, |division| division.sample.documents().len());
-    if let Some(Division { sample, rest, judges }) = &division {
+    if let Some(division) = &division {
+        let Division { sample, rest, judges } = division;
         let options = options(&config);
         let trained = Trained::new(model, config.lora.as_ref(), settings.seed)?;
         trained.refresh(model)?;
         let head = Head::on(model.device());
         let mut learner = Learner { head, model, trained: &trained, options };
+        let mut on_sample = false;
         if steps > 0 {
             say(&format!("{steps} steps of plain training"));
-            let own = sample.documents();
-            // Outside of the sample, where there are enough: its gradients stay those of unseen documents.
-            let from = if rest.len() >= BATCH { rest } else { &own };
             let plan = Plan { steps, seed: settings.seed };
-            let plain = Objective::preset(PLAIN)?;
-            Course::begin(&plain, plan, BATCH, from, &config.train, &mut learner)?.go(&mut learner, steps)?;
+            on_sample = plain_steps(&mut learner, division, &config, plan)?;
             clock.lap("training");
         }
         say(&format!("gradients of {size} documents and as many held-out ones"));
         let at = (steps, config.train.batch_size, settings.seed);
-        let found = measured.insert(learner.measure(sample, &objectives, at)?);
+        let found = learner.measure(sample, &objectives, at)?;
+        let found = measured.insert(Measurement { on_sample, ..found });
         left_out.extend(found.unresolved.iter().cloned());
         clock.lap("gradients");
         if settings.race {
@@ -169,7 +168,7 @@ pub fn diagnose(
                 batch: BATCH,
                 seed: settings.seed,
             };
-            raced = Some(race(model, &config, options, &entry, say)?);
+            (raced, no_race) = ended(race(model, &config, options, &entry, say))?;
             clock.lap("race");
         }
         model.attach(None)?;
@@ -177,10 +176,11 @@ pub fn diagnose(
 
     let noise = label_noise(&records);
     let known = Circumstances {
-        held_out_is_trusted: held_out.is_some(),
-        repeating: repeating.len(),
-        noise: noise.get(ALL).filter(|noise| noise.doubts.is_empty()).map(|noise| noise.share.value),
+        data: Rows { distinct: rows(distinct), repeating: repeating.len() },
+        held_out: held_out.zip(trusted).map(|(all, unseen)| Rows::of(unseen, &all.documents)),
+        noise: noise.get(ALL).filter(|noise| noise.is_trusted()).map(|noise| noise.share.value),
     };
+    let no_race = no_race.or_else(|| (settings.race && division.is_none()).then(|| too_few(&known)));
     let mut recommendation = recommend(measured.as_ref(), raced.as_ref(), settings.measure, &known);
     recommendation.config = subject.configuration(&recommendation.objective)?;
     let suspicious =
@@ -207,6 +207,7 @@ pub fn diagnose(
         sample: size,
         left_out,
         race: raced,
+        no_race,
         recommendation,
         suspicious,
         seconds: clock.seconds,
@@ -234,6 +235,26 @@ fn options(config: &Config) -> StepOptions<'static> {
         dropout: 0,
         ranking: Ranking::Exact,
         processes: None,
+    }
+}
+
+/// Plain steps before gradients are measured: outside of the sample, where there are enough documents, so that its gradients stay
+/// those of unseen ones. Returns whether there are not.
+fn plain_steps(learner: &mut Learner, division: &Division, config: &Config, plan: Plan) -> Result<bool> {
+    let own = division.sample.documents();
+    let on_sample = division.rest.len() < BATCH;
+    let from = if on_sample { &own } else { &division.rest };
+    let plain = Objective::preset(PLAIN)?;
+    Course::begin(&plain, plan, BATCH, from, &config.train, learner)?.go(learner, plan.steps)?;
+    Ok(on_sample)
+}
+
+/// A race, or why there is none: what was found before is not lost with it.
+fn ended(race: Result<Race>) -> Result<(Option<Race>, Option<String>)> {
+    match race {
+        Ok(race) => Ok((Some(race), None)),
+        Err(Error::Run(why)) => Ok((None, Some(why))),
+        Err(error) => Err(error),
     }
 }
 

@@ -127,16 +127,36 @@ impl Products {
     /// Compares objectives, given by their mean pulls in the bands, with plain training on batches of `batch`
     /// documents.
     pub(crate) fn gains(&self, objectives: &[Vec<f64>], measure: usize, batch: f64) -> Vec<Gain> {
+        self.beside(&vec![1.0; self.bands], objectives, measure, batch)
+    }
+
+    /// Indices of the objectives that do not differ for sure from the one at `chosen`, `None` for plain training. One that pulls
+    /// no token is not among them.
+    pub(crate) fn indistinguishable(
+        &self,
+        objectives: &[Vec<f64>],
+        chosen: Option<usize>,
+        measure: usize,
+        batch: f64,
+    ) -> Vec<usize> {
+        let base = chosen.map_or_else(|| vec![1.0; self.bands], |index| objectives[index].clone());
+        let gains = self.beside(&base, objectives, measure, batch);
+        let is_alike = |gain: &Gain| gain.difference.is_some() && !gain.differs();
+        (0..gains.len()).filter(|index| Some(*index) != chosen && is_alike(&gains[*index])).collect()
+    }
+
+    /// Compares objectives with the one of these pulls.
+    fn beside(&self, base: &[f64], objectives: &[Vec<f64>], measure: usize, batch: f64) -> Vec<Gain> {
         let ratio = batch / self.documents;
-        let plain = self.terms(&vec![1.0; self.bands], measure);
-        // Without a clear gain of plain training there is nothing to divide by.
+        let base = self.terms(base, measure);
+        // Without a clear gain there is nothing to divide by.
         let clear =
-            estimate(self.folds, &|without| plain.gain(ratio, without)).is_some_and(|gain| gain.above(0.0));
+            estimate(self.folds, &|without| base.gain(ratio, without)).is_some_and(|gain| gain.above(0.0));
         let compare = |weights: &Vec<f64>| {
             let own = self.terms(weights, measure);
-            let both = |without| Some((own.gain(ratio, without)?, plain.gain(ratio, without)?));
-            let relative = |without| both(without).map(|(own, plain)| own / plain - 1.0);
-            let difference = |without| both(without).map(|(own, plain)| own - plain);
+            let both = |without| Some((own.gain(ratio, without)?, base.gain(ratio, without)?));
+            let relative = |without| both(without).map(|(own, base)| own / base - 1.0);
+            let difference = |without| both(without).map(|(own, base)| own - base);
             let relative = estimate(self.folds, &relative).filter(|_| clear);
             Gain { relative, difference: estimate(self.folds, &difference), p: None }
         };
@@ -321,6 +341,20 @@ mod tests {
                 && !are_alike(&[0.0, 0.0], &[0.0, 1.0])
                 && !are_alike(&more, &[1.0; 3])
         );
+    }
+
+    /// Their gains vary together from fold to fold, so that their difference is sure though each one's interval holds the other's
+    /// gain.
+    #[test]
+    fn objectives_whose_difference_is_sure_are_not_alike() {
+        let products = folds(8, 8, [12.0, 3.0, 3.0], 1);
+        let objectives = [vec![0.10, 1.0, 1.0], vec![0.15, 1.0, 1.0], vec![0.0; 3], vec![0.2, 2.0, 2.0]];
+        let gains = products.gains(&objectives, 0, 32.0);
+        let [one, other] = [0, 1].map(|index| gains[index].difference.unwrap());
+        assert!(one.low < other.value && other.value < one.high, "{gains:?}");
+        // The same up to its scale is alike, what pulls no token is not.
+        assert_eq!(products.indistinguishable(&objectives, Some(0), 0, 32.0), [3]);
+        assert!(!products.indistinguishable(&objectives, None, 0, 32.0).contains(&2));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::race::RaceRow;
 use crate::report::Diagnosis;
 use crate::suspicious::{Suspicious, SuspiciousToken};
 use crate::text::{
-    UNCOUNTED, contradicting, difference, moment, percent, race_about, trust, uncertainty, verdict,
+    COUNTED, UNCOUNTED, contradicting, difference, moment, percent, race_about, trust, uncertainty, verdict,
 };
 
 /// Shades of suspicion.
@@ -130,11 +130,12 @@ fn recommendation(of: &Diagnosis) -> String {
     } else {
         String::new()
     };
-    let same = if chosen.indistinguishable.is_empty() {
-        String::new()
-    } else {
-        format!("<p>Indistinguishable from it: {}</p>\n", escape(&chosen.indistinguishable.join(", ")))
+    let named = |what: &str, names: &[String]| match names {
+        [] => String::new(),
+        names => format!("<p>{what}: {}</p>\n", escape(&names.join(", "))),
     };
+    let same = named("Indistinguishable from it", &chosen.indistinguishable)
+        + &named("Not worse than plain training for sure", &chosen.not_worse);
     let change =
         if chosen.would_change.is_empty() { "" } else { "<p>What would change the recommendation:</p>\n" };
     format!(
@@ -298,6 +299,9 @@ fn objective_panel(measured: &Measurement, measure: Measure) -> Option<Panel> {
 }
 
 fn race(of: &Diagnosis) -> String {
+    if let Some(why) = &of.no_race {
+        return format!("<h2>Race</h2>\n<p>There was none: {}.</p>\n", escape(why));
+    }
     let Some(race) = &of.race else { return String::new() };
     let row = |row: &RaceRow| {
         let beside = match &row.beside_plain {
@@ -307,12 +311,15 @@ fn race(of: &Diagnosis) -> String {
         [row.objective.clone(), row.steps.to_string()].into_iter().chain(beside).collect()
     };
     let rows: Vec<Vec<String>> = race.rows.iter().map(row).collect();
+    let failed: Vec<String> =
+        race.failed.iter().map(|rival| format!("{} is out: {}", rival.preset, rival.because)).collect();
     format!(
-        "<h2>Race</h2>\n<p>{}.</p>\n{}<p class=\"note\">{}. The first line has the scores of plain training, the others \
+        "<h2>Race</h2>\n<p>{}.</p>\n{}{}<p class=\"note\">{}. The first line has the scores of plain training, the others \
          how much better they are after as many steps, with 95 % intervals over held-out documents; a verdict is of all \
          rivals together.</p>\n",
         escape(&race.verdict()),
         table(&["objective", "#steps", "log-likelihood", "probability", "accuracy"], &rows),
+        list(&failed),
         escape(&race_about(race))
     )
 }
@@ -321,12 +328,9 @@ fn suspicious(of: &Diagnosis) -> String {
     if of.suspicious.is_empty() {
         return String::new();
     }
-    let (by, unit) = if of.expects_wrong_labels() {
-        ("the expected number of wrong labels", "wrong labels expected")
-    } else {
-        (UNCOUNTED, "suspicion")
-    };
-    let rows = of.suspicious.iter().map(|row| suspicious_row(row, unit));
+    let counts = of.expects_wrong_labels();
+    let by = if counts { COUNTED } else { UNCOUNTED };
+    let rows = of.suspicious.iter().map(|row| suspicious_row(row, counts));
     format!(
         "<h2>Most suspicious rows</h2>\n<p class=\"note\">By {by}. Colour: how likely the label is wrong, as far as the \
          model can tell; point at a token to see its numbers.</p>\n{}",
@@ -334,17 +338,19 @@ fn suspicious(of: &Diagnosis) -> String {
     )
 }
 
-fn suspicious_row(row: &Suspicious, unit: &str) -> String {
+fn suspicious_row(row: &Suspicious, counts: bool) -> String {
+    let wrong = if counts {
+        format!("at most {:.2} wrong labels expected", row.wrong)
+    } else {
+        format!("{:.2} suspicion", row.wrong)
+    };
     let defects = if row.defects.is_empty() {
         String::new()
     } else {
         format!(" · {}", escape(&row.defects.join("; ")))
     };
     let tokens: String = row.tokens.iter().map(span).collect();
-    format!(
-        "<p><b>row {}</b> · {:.2} {unit}{defects}</p>\n<div class=\"row\">{tokens}</div>\n",
-        row.row, row.wrong
-    )
+    format!("<p><b>row {}</b> · {wrong}{defects}</p>\n<div class=\"row\">{tokens}</div>\n", row.row)
 }
 
 fn span(token: &SuspiciousToken) -> String {

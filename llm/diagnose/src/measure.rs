@@ -95,15 +95,26 @@ pub struct ObjectiveRow {
     pub gains: Vec<Gain>,
 }
 
+impl ObjectiveRow {
+    /// The gain by a measure, or by the one that predicts it.
+    pub(crate) fn gain(&self, measure: Measure) -> &Gain {
+        &self.gains[measure.predicted() as usize]
+    }
+}
+
 /// What was measured at one point of plain training.
 #[derive(Clone, Debug, Serialize)]
 pub struct Measurement {
     /// Steps of plain training before it.
     pub after: u64,
+    /// Whether these steps trained on the documents that gradients are measured on, as where there are no others.
+    pub on_sample: bool,
     /// The bands, from the least probable labels.
     pub bands: Vec<BandRow>,
     /// The objectives.
     pub objectives: Vec<ObjectiveRow>,
+    /// By measure the objectives that do not differ for sure from the predicted one.
+    pub indistinguishable: Vec<Vec<String>>,
     /// What would be recommended for each measure and other size of the batch.
     pub other_batches: Vec<OtherBatch>,
     /// Presets that the bands do not resolve here.
@@ -147,17 +158,15 @@ impl Learner<'_> {
         let (head, model) = (&mut self.head, &mut *self.model);
         let tokens =
             step::statistics(head, model, self.trained, &Reference::None, reads, documents, &self.options)?;
-        if let Some(token) = tokens.iter().find(|token| !token.loss.is_finite()) {
-            let row = documents[token.document as usize].row;
-            return Err(Error::not_finite(format!("row {row}, token {}", token.position)));
-        }
+        check_losses("row", documents, &tokens)?;
         Ok(tokens)
     }
 
-    /// Sums over a fold's documents of the gradients of the lists of pulls that `lists` makes of tokens.
+    /// Sums over a fold's documents of the gradients of the lists of pulls that `lists` makes of tokens. Errors call a document a
+    /// `row`.
     fn gradients(
         &mut self,
-        fold: &[&Document],
+        (row, fold): (&str, &[&Document]),
         count: usize,
         lists: &dyn Fn(&[TokenStats]) -> Vec<Vec<Pull>>,
     ) -> Result<Vec<Sketch>> {
@@ -170,7 +179,10 @@ impl Learner<'_> {
             self.trained,
             fold,
             &self.options,
-            &mut |tokens| Ok(lists(tokens)),
+            &mut |tokens| {
+                check_losses(row, fold, tokens)?;
+                Ok(lists(tokens))
+            },
             &mut |list, gradient| {
                 let gradient = gradient.to_device(tch::Device::Cpu).to_kind(Kind::Float);
                 // Into the same memory each time: fresh pages cost more than the copy.
@@ -189,9 +201,11 @@ impl Learner<'_> {
         let by_measure = |tokens: &[TokenStats]| -> Vec<Vec<Pull>> {
             Measure::PREDICTED.map(|measure| tokens.iter().map(|token| measure.pull(token)).collect()).into()
         };
-        let each = |fold: &Vec<&Document>| self.gradients(fold, bands.count(), &by_band);
+        let each = |fold: &Vec<&Document>| self.gradients(("row", fold), bands.count(), &by_band);
         let train = sample.train.iter().map(each).collect::<Result<Vec<_>>>()?;
-        let each = |fold: &Vec<&Document>| self.gradients(fold, Measure::PREDICTED.len(), &by_measure);
+        let each = |fold: &Vec<&Document>| {
+            self.gradients(("held-out row", fold), Measure::PREDICTED.len(), &by_measure)
+        };
         let held_out = sample.held_out.iter().map(each).collect::<Result<Vec<_>>>()?;
         Ok(Products::of(&train, &held_out, sample.train.first().map_or(1, Vec::len)))
     }
@@ -212,14 +226,24 @@ impl Learner<'_> {
             .collect::<Result<_>>()?;
         let unresolved = compared.iter().filter_map(Candidate::unresolved).collect();
         compared.retain(|candidate| candidate.unresolved().is_none());
+        let objectives = objective_rows(&compared, &products, batch);
         Ok(Measurement {
             after,
+            on_sample: false,
             bands: band_rows(&tokens, &bands, &products),
-            objectives: objective_rows(&compared, &products, batch),
+            indistinguishable: indistinguishable(&objectives, &products, batch),
+            objectives,
             other_batches: other_batches(&compared, &products),
             unresolved,
         })
     }
+}
+
+/// Refuses a loss that is NaN or infinite.
+fn check_losses(row: &str, documents: &[&Document], tokens: &[TokenStats]) -> Result<()> {
+    let Some(token) = tokens.iter().find(|token| !token.loss.is_finite()) else { return Ok(()) };
+    let number = documents[token.document as usize].row;
+    Err(Error::not_finite(format!("{row} {number}, token {}", token.position)))
 }
 
 fn band_rows(tokens: &[TokenStats], bands: &Bands, products: &Products) -> Vec<BandRow> {
@@ -246,6 +270,22 @@ fn objective_rows(compared: &[Candidate], products: &Products, batch: usize) -> 
         gains: gains.iter().map(|of| of[index].clone()).collect(),
     };
     compared.iter().enumerate().map(row).collect()
+}
+
+/// By measure the objectives that do not differ for sure from the predicted one.
+fn indistinguishable(rows: &[ObjectiveRow], products: &Products, batch: usize) -> Vec<Vec<String>> {
+    let weights: Vec<Vec<f64>> = rows.iter().map(|row| row.profile.clone()).collect();
+    let by = |measure: Measure| {
+        let chosen = favoured(rows, measure);
+        let alike = products.indistinguishable(&weights, chosen, measure as usize, batch as f64);
+        alike.into_iter().map(|index| rows[index].objective.clone()).collect()
+    };
+    Measure::PREDICTED.map(by).into()
+}
+
+/// The objective that a measure favours over plain training, if there is one.
+pub(crate) fn favoured(rows: &[ObjectiveRow], measure: Measure) -> Option<usize> {
+    mildest(rows.iter().map(|row| (row.gain(measure), row.gain(measure.other()))))
 }
 
 fn other_batches(compared: &[Candidate], products: &Products) -> Vec<OtherBatch> {

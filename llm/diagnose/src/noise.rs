@@ -70,6 +70,11 @@ fn calibrated(bin: usize, beta: f64) -> f64 {
     1.0 / (1.0 + (-beta * logit).exp())
 }
 
+/// Whether the calibrated model is sure of its best token.
+fn is_sure(confidence: f64, beta: f64) -> bool {
+    calibrated(bin(confidence), beta) > 1.0 - SURE
+}
+
 /// β and η of the largest likelihood: a grid, of β in its logarithm, refined around its best six times.
 fn fit(counts: &Counts) -> (f64, f64) {
     let likelihood = |beta: f64, eta: f64| -> f64 {
@@ -122,7 +127,7 @@ pub(crate) fn estimate(hits: &[Hit]) -> Option<LabelNoise> {
     let (beta, eta) = fit(&counts);
     let left_out: Vec<f64> = groups.iter().map(|group| fit(&count(Some(*group))).1).collect();
     let half = jackknife_half_width(&left_out)?;
-    let is_sure = |hit: &&Hit| calibrated(bin(hit.confidence), beta) > 1.0 - SURE;
+    let is_sure = |hit: &&Hit| is_sure(hit.confidence, beta);
     let sure = hits.iter().filter(is_sure).count();
     // A fit at the bound 0 varies too little for the jackknife: the share of misses where the model is sure bounds η, too.
     let missed = hits.iter().filter(is_sure).filter(|hit| !hit.is_label).count();
@@ -147,6 +152,16 @@ pub(crate) fn estimate(hits: &[Hit]) -> Option<LabelNoise> {
 }
 
 impl LabelNoise {
+    /// Whether nothing speaks against the estimate.
+    pub(crate) fn is_trusted(&self) -> bool {
+        self.doubts.is_empty()
+    }
+
+    /// Whether the calibrated model is sure of a token: of others η says nothing.
+    pub(crate) fn is_sure(&self, confidence: f64) -> bool {
+        is_sure(confidence, self.inverse_temperature)
+    }
+
     /// The probability that a label is wrong that is not the model's best token.
     pub(crate) fn suspicion(&self, confidence: f64) -> f64 {
         let (eta, hit) = (self.share.value, calibrated(bin(confidence), self.inverse_temperature));

@@ -18,7 +18,7 @@ use tokensieve_train::Trained;
 use tokensieve_train::config::Config;
 use tokensieve_train::step::StepOptions;
 
-use crate::candidates::PLAIN;
+use crate::candidates::{LeftOut, PLAIN};
 use crate::course::Course;
 use crate::gain::{LEVEL, are_alike};
 use crate::measure::{Learner, Measure, Measurement, ObjectiveRow};
@@ -50,6 +50,8 @@ pub struct Race {
     pub before: Scores,
     /// Plain training, then its rivals, the best first.
     pub rows: Vec<RaceRow>,
+    /// Rivals whose loss turned NaN or infinite on the way.
+    pub failed: Vec<LeftOut>,
     /// The best rival of those that went all the way, if it is better than plain training for sure.
     pub winner: Option<String>,
 }
@@ -144,7 +146,7 @@ pub(crate) fn rivals(
     measure: Measure,
     recommended: Option<&str>,
 ) -> Vec<Objective> {
-    let gain = |row: &ObjectiveRow| row.gains[measure.predicted() as usize].value();
+    let gain = |row: &ObjectiveRow| row.gain(measure).value();
     let mut rows: Vec<&ObjectiveRow> = measured.objectives.iter().collect();
     rows.sort_by(|a, b| gain(b).total_cmp(&gain(a)));
     rows.sort_by_key(|row| recommended != Some(row.objective.as_str()));
@@ -214,15 +216,24 @@ pub(crate) fn race(
 
     // The rows of those who are out, the last one first.
     let mut out: Vec<RaceRow> = Vec::new();
+    let mut failed = Vec::new();
     for (until, kept) in rounds(entry.rivals.len(), entry.steps) {
         let names: Vec<&str> = runners.iter().map(|runner| runner.name.as_str()).collect();
         say(&format!("racing {} to step {until}", names.join(", ")));
         for runner in &mut runners {
             let mut learner = learner(model, &runner.trained, options)?;
-            let failed = |error: Error| Error::Run(format!("`{}` in the race: {error}", runner.name));
-            runner.course.go(&mut learner, until).map_err(failed)?;
-            runner.scores = scores(learner.model, entry.judges).map_err(failed)?;
+            let gone = runner.course.go(&mut learner, until);
+            match gone.and_then(|()| scores(learner.model, entry.judges)) {
+                Ok(scores) => runner.scores = scores,
+                Err(error) => {
+                    failed.push(LeftOut {
+                        preset: runner.name.clone(),
+                        because: failure(error, &runner.name)?,
+                    });
+                }
+            }
         }
+        runners.retain(|runner| failed.iter().all(|one| one.preset != runner.name));
         let mut rivals = runners.split_off(1);
         let of = |runner: &Runner| runner.means()[entry.measure as usize];
         rivals.sort_by(|a, b| of(a).total_cmp(&of(b)));
@@ -234,10 +245,20 @@ pub(crate) fn race(
     let mut rows = vec![runners[0].row(entry.steps, None)];
     rows.extend(out.into_iter().rev());
     let batch = entry.batch.min(entry.documents.len());
-    let mut race =
-        Race { steps: entry.steps, batch, judges, measure: entry.measure, before, rows, winner: None };
+    let (steps, measure) = (entry.steps, entry.measure);
+    let mut race = Race { steps, batch, judges, measure, before, rows, failed, winner: None };
     race.winner = race.winner_by(race.measure).map(str::to_owned);
     Ok(race)
+}
+
+/// Why a rival is out: its loss is not finite. Without plain training there is no race.
+fn failure(error: Error, name: &str) -> Result<String> {
+    match error {
+        Error::Run(why) if name != PLAIN => Ok(why),
+        Error::Objective(error) if name != PLAIN => Ok(error.to_string()),
+        Error::Run(_) | Error::Objective(_) => Err(Error::Run(format!("`{name}` in the race: {error}"))),
+        other => Err(other),
+    }
 }
 
 fn beside(rival: &Runner, plain: &Runner, rivals: usize) -> [Difference; MEASURES] {

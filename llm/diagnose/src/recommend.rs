@@ -4,11 +4,12 @@ use std::iter;
 
 use serde::Serialize;
 use tokensieve_base::statistics::Estimate;
+use tokensieve_model::Document;
 
 use crate::candidates::PLAIN;
-use crate::gain::{Gain, mildest};
-use crate::measure::{Measure, Measurement, ObjectiveRow};
+use crate::measure::{Measure, Measurement, ObjectiveRow, favoured};
 use crate::race::Race;
+use crate::sample::{LEAST_FOLDS, rows};
 
 /// What to train with, and what speaks for it.
 #[derive(Clone, Debug, Serialize)]
@@ -22,8 +23,10 @@ pub struct Recommendation {
     pub expected: Option<Estimate>,
     /// Why.
     pub because: String,
-    /// Objectives that the measurement cannot tell from the recommended one.
+    /// Objectives whose first step does not differ for sure from the recommended one's; none with a race.
     pub indistinguishable: Vec<String>,
+    /// Other rivals of a race that are not worse than plain training for sure.
+    pub not_worse: Vec<String>,
     /// What would lead to another recommendation.
     pub would_change: Vec<String>,
     /// The configuration for `tokensieve train`, as TOML.
@@ -32,23 +35,32 @@ pub struct Recommendation {
 
 /// What besides the measurements speaks for or against a recommendation.
 pub(crate) struct Circumstances {
-    /// Whether the held-out documents are the user's own, and not part of the data.
-    pub(crate) held_out_is_trusted: bool,
-    /// Rows that repeat others, and are not measured.
-    pub(crate) repeating: usize,
-    /// Share of wrong labels, if that is an estimate without doubts.
+    /// The data's rows.
+    pub(crate) data: Rows,
+    /// The held-out rows, if they are the user's own, and not part of the data.
+    pub(crate) held_out: Option<Rows>,
+    /// Share of wrong labels where the model is sure, if that is an estimate without doubts.
     pub(crate) noise: Option<f64>,
 }
 
-fn gain(row: &ObjectiveRow, measure: Measure) -> &Gain {
-    &row.gains[measure.predicted() as usize]
+/// How many rows can be measured, and how many cannot, because they repeat others.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows {
+    pub(crate) distinct: usize,
+    pub(crate) repeating: usize,
+}
+
+impl Rows {
+    /// Those of the documents that can be measured, and the others' of all.
+    pub(crate) fn of(measured: Vec<&Document>, all: &[Document]) -> Self {
+        let distinct = rows(measured);
+        Self { distinct, repeating: rows(all) - distinct }
+    }
 }
 
 /// The objective to train with instead of plain training, if there is one.
 pub(crate) fn predicted(measured: &Measurement, measure: Measure) -> Option<&ObjectiveRow> {
-    let rows = &measured.objectives;
-    let chosen = mildest(rows.iter().map(|row| (gain(row, measure), gain(row, measure.other()))));
-    chosen.map(|index| &rows[index])
+    favoured(&measured.objectives, measure).map(|index| &measured.objectives[index])
 }
 
 /// The recommendation; the caller adds the configuration. A race decides, if there was one. `measured`: `None` where there
@@ -64,7 +76,10 @@ pub(crate) fn recommend(
     let chosen = race.map_or(predicted, |race| race.winner.as_deref().and_then(named));
     let name = |row: Option<&ObjectiveRow>| row.map_or(PLAIN, |row| row.objective.as_str()).to_owned();
     let because = match (race, chosen) {
-        _ if measured.is_none() => "too few documents to measure: plain training is the default".to_owned(),
+        _ if measured.is_none() => format!("{}: plain training is the default", too_few(known)),
+        _ if measured.is_some_and(|measured| measured.objectives.is_empty()) => {
+            "of the presets asked for, none can be compared with it".to_owned()
+        }
         (Some(race), _) => {
             format!("in the race, {}; the prediction is `{}`", race.verdict(), name(predicted))
         }
@@ -76,38 +91,39 @@ pub(crate) fn recommend(
     };
     let objective = name(chosen);
     Recommendation {
-        indistinguishable: match race {
-            Some(race) => race.not_worse().filter(|name| *name != objective).map(str::to_owned).collect(),
-            None => measured.map_or(Vec::new(), |measured| indistinguishable(measured, measure, chosen)),
-        },
+        indistinguishable: measured
+            .filter(|_| race.is_none())
+            .map_or(Vec::new(), |measured| measured.indistinguishable[measure.predicted() as usize].clone()),
+        not_worse: race.map_or(Vec::new(), |race| {
+            race.not_worse().filter(|name| *name != objective).map(str::to_owned).collect()
+        }),
         would_change: would_change(measured, race, measure, known, &objective),
         objective,
         measure,
-        expected: chosen.and_then(|row| gain(row, measure).relative),
+        expected: chosen.and_then(|row| row.gain(measure).relative),
         because,
         config: String::new(),
     }
 }
 
-/// Objectives that do not differ from plain training for sure, or, where another one is recommended, whose interval holds
-/// its gain.
-fn indistinguishable(measured: &Measurement, measure: Measure, chosen: Option<&ObjectiveRow>) -> Vec<String> {
-    let are_alike = |row: &&ObjectiveRow| {
-        let Some(chosen) = chosen else { return !gain(row, measure).differs() };
-        let own = gain(chosen, measure).value();
-        chosen.objective != row.objective
-            && gain(row, measure).difference.is_none_or(|gain| gain.low <= own && own <= gain.high)
-    };
-    measured.objectives.iter().filter(are_alike).map(|row| row.objective.clone()).collect()
+/// The rows of which there are too few, what they are called, and how many it takes.
+fn lacking(known: &Circumstances) -> (Rows, &'static str, usize) {
+    match known.held_out {
+        // Half of the data is held out.
+        None => (known.data, "rows", 2 * LEAST_FOLDS),
+        Some(held_out) if held_out.distinct < LEAST_FOLDS => (held_out, "held-out rows", LEAST_FOLDS),
+        Some(_) => (known.data, "rows", LEAST_FOLDS),
+    }
 }
 
-/// What there would have to be more of.
-fn too_few(known: &Circumstances) -> String {
-    if known.repeating > 0 {
-        format!("more documents that repeat no others (rows that do: {})", known.repeating)
-    } else {
-        "more documents".to_owned()
-    }
+/// Why nothing is measured.
+pub(crate) fn too_few(known: &Circumstances) -> String {
+    let (Rows { distinct, repeating }, name, least) = lacking(known);
+    let without = match repeating {
+        0 => String::new(),
+        repeating => format!(" after leaving out {repeating} that repeat others"),
+    };
+    format!("too few {name} to measure ({distinct}{without}; at least {least} are needed)")
 }
 
 fn would_change(
@@ -117,7 +133,11 @@ fn would_change(
     known: &Circumstances,
     objective: &str,
 ) -> Vec<String> {
-    let Some(measured) = measured else { return vec![format!("{}: nothing was measured", too_few(known))] };
+    let Some(measured) = measured else {
+        let (rows, name, _) = lacking(known);
+        let others = if rows.repeating > 0 { " that repeat no others" } else { "" };
+        return vec![format!("more {name}{others}: nothing was measured")];
+    };
     let or_plain = |name: Option<&str>| name.unwrap_or(PLAIN).to_owned();
     let others: Vec<(String, String)> = if let Some(race) = race {
         let by = |other: Measure| {
@@ -140,9 +160,12 @@ fn would_change(
     };
     let differ = others.into_iter().filter(|(_, name)| name != objective);
     let mut reasons: Vec<String> = differ.map(|(what, name)| format!("{what} `{name}`")).collect();
-    if !known.held_out_is_trusted {
+    if known.held_out.is_none() {
         let noisy = known.noise.filter(|noise| *noise > 0.01).map_or(String::new(), |noise| {
-            format!(" (an estimated {:.0} % of the labels contradict the model)", 100.0 * noise)
+            format!(
+                " (where the model is sure, an estimated {:.0} % of the labels contradict it)",
+                100.0 * noise
+            )
         });
         reasons.push(format!(
             "documents of your own whose labels are right, as --held-out: those used here have the data's own errors{noisy}"
@@ -154,6 +177,7 @@ fn would_change(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gain::Gain;
 
     fn measured(gains: &[(&str, [f64; 3], f64)]) -> Measurement {
         let row = |(name, [value, low, high], p): &(&str, [f64; 3], f64)| {
@@ -169,14 +193,17 @@ mod tests {
         };
         Measurement {
             after: 8,
+            on_sample: false,
             bands: vec![],
             objectives: gains.iter().map(row).collect(),
+            indistinguishable: vec![vec!["dft".to_owned()], Vec::new()],
             other_batches: vec![],
             unresolved: vec![],
         }
     }
 
-    const KNOWN: Circumstances = Circumstances { held_out_is_trusted: true, repeating: 0, noise: None };
+    const ROWS: Rows = Rows { distinct: 50, repeating: 0 };
+    const KNOWN: Circumstances = Circumstances { data: ROWS, held_out: Some(ROWS), noise: None };
 
     #[test]
     fn plain_training_stays_unless_another_is_better() {
@@ -191,11 +218,35 @@ mod tests {
         assert_eq!((found.objective.as_str(), found.expected), ("mle", None));
         assert_eq!(found.indistinguishable, ["dft"]);
 
-        let found = recommend(None, None, Measure::Nll, &KNOWN);
-        assert!(found.objective == "mle" && found.because.contains("too few"), "{found:?}");
-        assert_eq!(found.would_change, ["more documents: nothing was measured"]);
-        let found = recommend(None, None, Measure::Nll, &Circumstances { repeating: 63, ..KNOWN });
-        assert!(found.would_change[0].contains("(rows that do: 63):"), "{found:?}");
+        let found = recommend(Some(&measured(&[])), None, Measure::Nll, &KNOWN);
+        assert!(found.objective == "mle" && found.because.contains("none can be compared"), "{found:?}");
+    }
+
+    #[test]
+    fn what_there_is_too_little_of_is_named() {
+        let found = |distinct: [usize; 2], repeating: [usize; 2]| {
+            let [data, held_out] = [0, 1].map(|i| Rows { distinct: distinct[i], repeating: repeating[i] });
+            let known =
+                Circumstances { data, held_out: (held_out.distinct > 0).then_some(held_out), noise: None };
+            let found = recommend(None, None, Measure::Nll, &known);
+            assert_eq!(found.objective, "mle");
+            (found.because, found.would_change[0].clone())
+        };
+        let (because, would_change) = found([7, 0], [63, 0]);
+        assert_eq!(
+            because,
+            "too few rows to measure (7 after leaving out 63 that repeat others; at least 8 are needed): plain training is the \
+             default"
+        );
+        assert_eq!(would_change, "more rows that repeat no others: nothing was measured");
+        let (because, would_change) = found([500, 3], [9, 0]);
+        assert!(
+            because.starts_with("too few held-out rows to measure (3; at least 4 are needed)"),
+            "{because}"
+        );
+        assert_eq!(would_change, "more held-out rows: nothing was measured");
+        let (because, _) = found([3, 200], [0, 1]);
+        assert!(because.starts_with("too few rows to measure (3; at least 4 are needed)"), "{because}");
     }
 
     #[test]
@@ -220,10 +271,13 @@ mod tests {
             difference: Some(Estimate { value: 0.2, low: 0.1, high: 0.3, n: 8 }),
             p: Some(0.01),
         };
-        let known = Circumstances { held_out_is_trusted: false, noise: Some(0.2), ..KNOWN };
+        let known = Circumstances { held_out: None, noise: Some(0.2), ..KNOWN };
         let found = recommend(Some(&measured), None, Measure::Nll, &known);
         assert!(found.would_change[0].contains("--measure probability: then it is `-p`"), "{found:?}");
-        assert!(found.would_change[1].contains("20 % of the labels"), "{found:?}");
+        assert!(
+            found.would_change[1].contains("where the model is sure, an estimated 20 % of the labels"),
+            "{found:?}"
+        );
     }
 
     #[test]
@@ -234,6 +288,9 @@ mod tests {
             let found = recommend(Some(&measured), Some(&race(winner)), Measure::Nll, &KNOWN);
             assert_eq!((found.objective.as_str(), found.expected.is_some()), (objective, winner.is_some()));
             assert!(found.because.contains("the prediction is `-p`"), "{found:?}");
+            let not_worse: &[&str] = if objective == "-p" { &[] } else { &["-p"] };
+            assert_eq!(found.not_worse, not_worse);
+            assert!(found.indistinguishable.is_empty(), "{found:?}");
             // By probability `-p` is better for sure, by accuracy nothing is.
             let by =
                 |measure: &str, name: &str| format!("--measure {measure}: by it the race favours `{name}`");

@@ -14,7 +14,7 @@ use crate::recommend::Recommendation;
 use crate::suspicious::Suspicious;
 
 /// Version of the keys of `--json`.
-pub(crate) const SCHEMA: u32 = 2;
+pub(crate) const SCHEMA: u32 = 3;
 
 /// What is known of a model and a data set before training.
 #[derive(Clone, Debug, Serialize)]
@@ -49,6 +49,8 @@ pub struct Diagnosis {
     pub left_out: Vec<LeftOut>,
     /// The race, if there was one.
     pub race: Option<Race>,
+    /// Why there was none, if it was asked for.
+    pub no_race: Option<String>,
     /// What to train with.
     pub recommendation: Recommendation,
     /// The most suspicious rows.
@@ -60,7 +62,7 @@ pub struct Diagnosis {
 impl Diagnosis {
     /// Whether η is to be trusted, so that rows have an expected number of wrong labels.
     pub(crate) fn expects_wrong_labels(&self) -> bool {
-        self.noise.get(ALL).is_some_and(|noise| noise.doubts.is_empty())
+        self.noise.get(ALL).is_some_and(LabelNoise::is_trusted)
     }
 }
 
@@ -116,8 +118,10 @@ impl Diagnosis {
         };
         let measured = Measurement {
             after: 4,
+            on_sample: false,
             bands: vec![band((0.0, 2e-5), 0.3), band((2e-5, 1.0), 0.7)],
             objectives: vec![row("-p", 0.25), row("focal", -0.25)],
+            indistinguishable: vec![Vec::new(); 2],
             other_batches: Vec::new(),
             unresolved: Vec::new(),
         };
@@ -162,12 +166,14 @@ impl Diagnosis {
             sample: 16,
             left_out: vec![LeftOut { preset: "rho".to_owned(), because: "compares".to_owned() }],
             race: Some(Race::example()),
+            no_race: None,
             recommendation: Recommendation {
                 objective: "-p".to_owned(),
                 measure: Measure::Nll,
                 expected: Some(estimate(0.25)),
                 because: "better".to_owned(),
                 indistinguishable: vec!["dft".to_owned()],
+                not_worse: vec!["eaft".to_owned()],
                 would_change: vec!["more documents".to_owned()],
                 config: "[train]".to_owned(),
             },

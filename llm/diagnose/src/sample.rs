@@ -95,6 +95,11 @@ pub(crate) fn unseen<'d>(
     held_out.iter().filter(|document| !repeating.contains(&(first + document.row))).collect()
 }
 
+/// How many rows documents are of.
+pub(crate) fn rows<'d>(documents: impl IntoIterator<Item = &'d Document>) -> usize {
+    documents.into_iter().map(|document| document.row).collect::<HashSet<usize>>().len()
+}
+
 /// The first document of each row.
 fn one_of_each_row<'d>(documents: &[&'d Document]) -> Vec<&'d Document> {
     let mut rows = HashSet::new();
@@ -127,6 +132,11 @@ mod tests {
 
     fn rows(documents: &[&Document]) -> HashSet<usize> {
         documents.iter().map(|document| document.row).collect()
+    }
+
+    #[test]
+    fn documents_of_one_row_are_one_row() {
+        assert_eq!(super::rows(&documents(5, 3)), 5);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use tokensieve_base::statistics::Estimate;
 
+use crate::candidates::{LeftOut, PLAIN};
 use crate::defects::Defect;
 use crate::describe::Uncertainty;
 use crate::gain::Gain;
@@ -137,6 +138,7 @@ pub(crate) fn percent(estimate: Option<Estimate>) -> String {
 pub(crate) fn moment(measured: &Measurement) -> String {
     match measured.after {
         0 => "before training".to_owned(),
+        steps if measured.on_sample => format!("after {steps} plain steps on these same documents"),
         steps => format!("after {steps} plain steps"),
     }
 }
@@ -214,7 +216,8 @@ pub(crate) fn race_about(race: &Race) -> String {
     let [likelihood, probability, accuracy] = race.before;
     format!(
         "up to {} steps of {} documents, judged by {} held-out documents: log-likelihood {likelihood:.4}, probability \
-         {probability:.4} and accuracy {accuracy:.4} before training",
+         {probability:.4} and accuracy {accuracy:.4} before training, means over documents of the mean over a document's \
+         tokens",
         race.steps, race.batch, race.judges
     )
 }
@@ -233,6 +236,9 @@ pub(crate) fn difference(of: &Difference) -> String {
 }
 
 fn race(of: &Diagnosis) -> String {
+    if let Some(why) = &of.no_race {
+        return format!("\nNo race: {why}\n");
+    }
     let Some(race) = &of.race else { return String::new() };
     let mut out = format!("\nRace, {}\n", race_about(race));
     for row in &race.rows {
@@ -246,17 +252,24 @@ fn race(of: &Diagnosis) -> String {
             row.objective, row.steps
         );
     }
+    for LeftOut { preset, because } in &race.failed {
+        out += &format!("  {preset:<18} out: {because}\n");
+    }
     out + &format!("  {}\n", race.verdict())
 }
 
-/// What ranks the rows where η is not to be trusted.
+/// What ranks the rows where η is to be trusted.
+pub(crate) const COUNTED: &str =
+    "how many labels are expected to be wrong at most, of those that contradict the model where it is sure";
+
+/// What ranks them where it is not.
 pub(crate) const UNCOUNTED: &str =
     "how much their labels contradict the model; too uncertain to count wrong labels";
 
 fn suspicious(of: &Diagnosis, show: &dyn Fn(&Suspicious) -> Option<String>) -> String {
     let mut out = String::new();
     if !of.suspicious.is_empty() {
-        let by = if of.expects_wrong_labels() { "the expected number of wrong labels" } else { UNCOUNTED };
+        let by = if of.expects_wrong_labels() { COUNTED } else { UNCOUNTED };
         out += &format!("\nMost suspicious rows, by {by}\n");
     }
     for row in &of.suspicious {
@@ -287,6 +300,9 @@ fn recommendation(of: &Diagnosis) -> String {
     if !chosen.indistinguishable.is_empty() {
         out += &format!("  indistinguishable from it: {}\n", chosen.indistinguishable.join(", "));
     }
+    if !chosen.not_worse.is_empty() {
+        out += &format!("  not worse than `{PLAIN}` for sure: {}\n", chosen.not_worse.join(", "));
+    }
     for why in &chosen.would_change {
         out += &format!("  would change it: {why}\n");
     }
@@ -315,6 +331,7 @@ mod tests {
             "row 1 in colours",
             "Recommendation: `-p`, better",
             "indistinguishable from it: dft",
+            "not worse than `mle` for sure: eaft",
             "would change it: more documents",
             "-p                   32 steps  log-likelihood +0.0500 [-0.0500, +0.1500] no difference seen",
             "probability +0.1500 [+0.0500, +0.2500] better",
@@ -322,6 +339,27 @@ mod tests {
         ] {
             assert!(text.contains(wanted), "{wanted}\n{text}");
         }
+    }
+
+    #[test]
+    fn what_went_wrong_with_a_race_is_said() {
+        let mut of = Diagnosis::example();
+        let because = "row 3: the model's output is not finite".to_owned();
+        of.race.as_mut().unwrap().failed = vec![LeftOut { preset: "focal".to_owned(), because }];
+        assert!(summary(&of, &|_| None).contains("  focal              out: row 3: the model's output"));
+        of.race = None;
+        of.no_race = Some("too few rows".to_owned());
+        assert!(summary(&of, &|_| None).contains("\nNo race: too few rows\n"));
+    }
+
+    #[test]
+    fn that_the_documents_were_trained_on_is_said() {
+        let mut of = Diagnosis::example();
+        of.measured.as_mut().unwrap().on_sample = true;
+        assert!(
+            summary(&of, &|_| None)
+                .contains(", after 4 plain steps on these same documents, in 16 documents")
+        );
     }
 
     #[test]

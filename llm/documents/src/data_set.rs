@@ -120,7 +120,8 @@ impl Reading<'_> {
         let content = row.and_then(|row| {
             let format = self.format.map_or_else(|| Format::of(&row), Ok)?;
             self.format = Some(format);
-            Ok((format.conversation(&row)?, format::advantage(&row)?))
+            let mixed = |what| if self.source.format.is_none() { format.mixed(&row, what) } else { what };
+            Ok((format.conversation(&row).map_err(mixed)?, format::advantage(&row)?))
         });
         let last = content.is_err() && !self.source.skip_bad;
         self.batch.push(Pending { row: number, line, content });

@@ -17,7 +17,8 @@ use tokensieve_model::text::{Conversation, FIELDS, Message, Scores, Span, Weight
 /// | `prompt-completion` | `prompt`, `completion` | strings: prompt, completion and the end-of-text token, without a chat template; lists of messages: the chat |
 /// | `text` | `text` | the text and the end-of-text token, without a chat template; every token is trained on |
 ///
-/// Aliases: `context` and `response` for Alpaca's `input` and `output`, as in Dolly.
+/// Aliases: `context` and `response` for Alpaca's `input` and `output`, as in Dolly. A row with two texts for one of them is a
+/// bad row, and so is one of `gsm8k` with a `context`, which would be lost.
 ///
 /// Weights of a response:
 /// - `weight`: one number for all its tokens;
@@ -86,6 +87,10 @@ pub(super) fn reads_row_key(key: &str) -> bool {
 const REJECTED: &str = "`label` is false: its completion was rejected, and would be trained on all the same; leave out \
                         such rows, or give them a `weight`";
 
+/// The error of a row with a question about a text, of which the model would not see the text.
+const CONTEXT: &str = "`context` would be lost: this format reads `question` and `answer`; write it into `question`, or name the \
+                       keys `instruction`, `context` and `response`";
+
 /// The predecessor of `tool_calls` in `OpenAI`'s format: a single call.
 const OLD_CALL: &str = "function_call";
 
@@ -121,6 +126,18 @@ impl Format {
         })
     }
 
+    /// What is wrong with a row of a file whose first row has this format; it says so where this one has another.
+    pub(super) fn mixed(self, row: &Map<String, Value>, what: String) -> String {
+        match Self::of(row) {
+            Ok(other) if other != self => format!(
+                "{what}; it has the keys of `{}`, but the first row made the file `{}`: use one format for all rows",
+                other.name(),
+                self.name()
+            ),
+            _ => what,
+        }
+    }
+
     /// The conversation of a row.
     pub(super) fn conversation(self, row: &Map<String, Value>) -> Result<Conversation, String> {
         match self {
@@ -128,13 +145,14 @@ impl Format {
             Self::Sharegpt => chat(row, turns(row, "conversations")?),
             Self::Alpaca => {
                 let mut prompt = text(row, "instruction")?.to_owned();
-                let input = if row.contains_key("input") { "input" } else { "context" };
-                if let Some(input) = optional(row, input)?.filter(|input| !input.is_empty()) {
+                if let Some(input) =
+                    optional(row, either(row, "input", "context")?)?.filter(|input| !input.is_empty())
+                {
                     prompt = format!("{prompt}\n\n{input}");
                 }
-                let output = if row.contains_key("output") { "output" } else { "response" };
-                exchange(row, &prompt, output)
+                exchange(row, &prompt, either(row, "output", "response")?)
             }
+            Self::Gsm8k if is_given(row, "context") => Err(CONTEXT.to_owned()),
             Self::Gsm8k => exchange(row, text(row, "question")?, "answer"),
             Self::PromptCompletion => {
                 if row.get("label") == Some(&Value::Bool(false)) && weights(row)?.is_none() {
@@ -342,6 +360,29 @@ fn joined(parts: &[Value]) -> Result<String, String> {
         _ => Err("`content` has a part that is not text".to_owned()),
     };
     parts.iter().map(part).collect()
+}
+
+/// Whether a row has something under a key. Null and empty values, which tables have in every row, count as missing.
+fn is_given(row: &Map<String, Value>, key: &str) -> bool {
+    match row.get(key) {
+        None | Some(Value::Null) => false,
+        Some(Value::String(text)) => !text.trim().is_empty(),
+        Some(Value::Array(list)) => !list.is_empty(),
+        Some(Value::Object(map)) => !map.is_empty(),
+        Some(_) => true,
+    }
+}
+
+/// The one of two keys for the same thing that a row uses.
+fn either<'k>(row: &Map<String, Value>, one: &'k str, other: &'k str) -> Result<&'k str, String> {
+    match (is_given(row, one), is_given(row, other)) {
+        (true, true) if row.get(one) != row.get(other) => {
+            Err(format!("`{other}` would be lost beside `{one}`; give only one of them"))
+        }
+        (false, true) => Ok(other),
+        (false, false) if !row.contains_key(one) => Ok(other),
+        _ => Ok(one),
+    }
 }
 
 fn text<'a>(row: &'a Map<String, Value>, key: &str) -> Result<&'a str, String> {

@@ -153,6 +153,31 @@ fn what_would_be_lost_makes_a_bad_row() {
             );
         }
     }
+    let about = r#"{"question": "Q", "answer": "A""#;
+    for context in [r#""C""#, r#"["C"]"#, r#"{"text": "C"}"#] {
+        let error = sandbox.error(format!(r#"{about}, "context": {context}}}"#));
+        assert!(
+            error.contains("rows:1: `context` would be lost: ") && error.contains("into `question`"),
+            "{error}"
+        );
+    }
+    for nothing in ["null", r#"" ""#, "[]", "{}"] {
+        let row = format!(r#"{about}, "context": {nothing}}}"#);
+        assert_eq!(shown(&sandbox.load(row).unwrap()), [EXCHANGE]);
+    }
+    // Two names of one thing.
+    for (keys, complaint) in [
+        (r#""input": "I", "context": "C", "output": "A""#, Some("`context` would be lost beside `input`")),
+        (r#""output": "A", "response": "B""#, Some("`response` would be lost beside `output`")),
+        (r#""input": "", "output": null, "context": "", "response": "A""#, None),
+        (r#""output": "A", "response": "A""#, None),
+    ] {
+        let row = format!(r#"{{"instruction": "Q", {keys}}}"#);
+        match complaint {
+            Some(complaint) => assert!(sandbox.error(&row).contains(complaint), "{row}"),
+            None => assert_eq!(shown(&sandbox.load(&row).unwrap()), [EXCHANGE], "{row}"),
+        }
+    }
     // Rows that a template writes pass their tools to it; this one ignores them, which is an error, too.
     for row in [r#"{"instruction": "Q", "output": "A""#, r#"{"question": "Q", "answer": "A""#] {
         let error = sandbox.error(format!(r#"{row}, "tools": [{tool}]}}"#));
@@ -370,6 +395,16 @@ fn bad_rows_are_named_by_file_line_and_reason() {
             .contains("no format has the keys txt; the formats are messages (messages); ")
     );
     assert!(sandbox.error(r#"{"messages": "x"}"#).contains("`messages` must be a list"));
+    let mixed = format!("{{\"messages\": []}}\n{good}\n");
+    let source = DataSource { skip_bad: true, ..sandbox.source(format!("{good}\n{mixed}")) };
+    let mixed = load(&source, tokenizer()).unwrap();
+    let reasons: Vec<&str> = mixed.skipped.iter().map(|bad| bad.reason.as_str()).collect();
+    let wanted = "`question` is missing; it has the keys of `messages`, but the first row made the file `gsm8k`: use one \
+                  format for all rows";
+    assert_eq!(reasons, [wanted]);
+    // Who names the format knows it.
+    let named = DataSource { format: Some(Format::Gsm8k), ..source };
+    assert_eq!(load(&named, tokenizer()).unwrap().skipped[0].reason, "`question` is missing");
     // Of two bad rows the first is told, though the second is found earlier.
     let rows = format!("{good}\n{}\n{{\n", r#"{"question": "Q", "answer": ""}"#);
     assert!(sandbox.error(rows).contains("rows:2: "));

@@ -1,5 +1,7 @@
 //! Documents with tokens coloured by a measure of uncertainty, or a table of all measures.
 
+use std::collections::HashSet;
+
 use clap::ValueEnum;
 
 use super::paint::{Depth, Paint, styled};
@@ -34,7 +36,9 @@ const RAMP: [[u8; 3]; 6] =
 pub(super) struct View<'a> {
     documents: &'a [DocumentRecord],
     by: By,
-    /// Smallest loss that is selected.
+    /// The selected tokens, each by its document and its position.
+    selected: HashSet<(usize, usize)>,
+    /// The smallest loss of these.
     threshold: f32,
     /// Value of the darkest colour.
     darkest: f32,
@@ -43,24 +47,20 @@ pub(super) struct View<'a> {
 impl<'a> View<'a> {
     /// `keep`: percentage of the tokens that are selected. `None` if no token has the measure.
     pub(super) fn new(documents: &'a [DocumentRecord], by: By, keep: f64) -> Option<Self> {
-        let sorted = |by: By| {
-            let mut values: Vec<f32> = tokens(documents).filter_map(|token| value(token, by)).collect();
-            values.sort_by(f32::total_cmp);
-            values
-        };
-        let losses = sorted(By::Loss);
-        // As many as an objective with `keep = "top …%"` selects.
-        let selected = Band { low: (100.0 - keep) / 100.0, high: 1.0 }.ranks(losses.len());
-        let threshold = losses.get(selected.start).copied().unwrap_or(f32::INFINITY);
+        let selected = selected(documents, keep);
+        let threshold = selected.first().map_or(f32::INFINITY, |(loss, _)| *loss);
         let darkest = match by {
             By::Selected => 1.0,
             by => {
-                let values = sorted(by);
+                let mut values: Vec<f32> =
+                    tokens(documents).filter_map(|(_, token)| value(token, by)).collect();
+                values.sort_by(f32::total_cmp);
                 let last = values.len().checked_sub(1)?;
                 values[(last as f64 * DARKEST) as usize].max(f32::MIN_POSITIVE)
             }
         };
-        Some(Self { documents, by, threshold, darkest })
+        let selected = selected.into_iter().map(|(_, place)| place).collect();
+        Some(Self { documents, by, selected, threshold, darkest })
     }
 
     /// The whole view as text.
@@ -71,9 +71,9 @@ impl<'a> View<'a> {
         }
     }
 
-    fn share(&self, token: &TokenRecord) -> Option<f32> {
+    fn share(&self, place: (usize, usize), token: &TokenRecord) -> Option<f32> {
         let value = match self.by {
-            By::Selected => f32::from(u8::from(token.loss? >= self.threshold)),
+            By::Selected => token.loss.map(|_| f32::from(u8::from(self.selected.contains(&place))))?,
             by => value(token, by)?,
         };
         Some((value / self.darkest).clamp(0.0, 1.0))
@@ -81,11 +81,13 @@ impl<'a> View<'a> {
 
     fn coloured(&self, depth: Depth) -> String {
         let mut out = self.legend(depth);
-        for document in self.documents {
+        for (number, document) in self.documents.iter().enumerate() {
             let predicted = document.tokens.iter().filter(|token| token.response).count();
             out += &format!("\n\x1b[1mrow {}: {predicted} response tokens\x1b[0m\n", document.row);
-            for token in &document.tokens {
-                let style = self.share(token).map_or("2".to_owned(), |share| colour(share, depth));
+            for (position, token) in document.tokens.iter().enumerate() {
+                let style = self
+                    .share((number, position), token)
+                    .map_or("2".to_owned(), |share| colour(share, depth));
                 styled(&token.text, &style, &mut out);
             }
             if !out.ends_with('\n') {
@@ -115,22 +117,34 @@ impl<'a> View<'a> {
         let columns = [By::Epistemic, By::Aleatoric, By::Total, By::Loss, By::Entropy];
         let mut out =
             "row\tposition\ttext\tepistemic\taleatoric\ttotal\tloss\tentropy\tselected\n".to_owned();
-        for document in self.documents {
+        for (number, document) in self.documents.iter().enumerate() {
             for (position, token) in document.tokens.iter().enumerate().filter(|(_, token)| token.response) {
                 out += &format!("{}\t{position}\t{:?}", document.row, token.text);
                 for by in columns {
                     out += &value(token, by).map_or("\t".to_owned(), |value| format!("\t{value:.4}"));
                 }
-                let selected = token.loss.is_some_and(|loss| loss >= self.threshold);
-                out += &format!("\t{}\n", u8::from(selected));
+                out += &format!("\t{}\n", u8::from(self.selected.contains(&(number, position))));
             }
         }
         out
     }
 }
 
-fn tokens(documents: &[DocumentRecord]) -> impl Iterator<Item = &TokenRecord> {
-    documents.iter().flat_map(|document| &document.tokens)
+/// The tokens, each with its document and its position.
+fn tokens(documents: &[DocumentRecord]) -> impl Iterator<Item = ((usize, usize), &TokenRecord)> {
+    documents.iter().enumerate().flat_map(|(number, document)| {
+        document.tokens.iter().enumerate().map(move |(position, token)| ((number, position), token))
+    })
+}
+
+/// The tokens with the largest losses, the smallest first: exactly as many as an objective with `keep = "top …%"` selects,
+/// of equal losses the last.
+fn selected(documents: &[DocumentRecord], keep: f64) -> Vec<(f32, (usize, usize))> {
+    let mut losses: Vec<_> =
+        tokens(documents).filter_map(|(place, token)| Some((token.loss?, place))).collect();
+    losses.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+    let ranks = Band { low: (100.0 - keep) / 100.0, high: 1.0 }.ranks(losses.len());
+    losses.split_off(ranks.start)
 }
 
 fn value(token: &TokenRecord, by: By) -> Option<f32> {
@@ -214,5 +228,21 @@ mod tests {
         assert_eq!(selected(&table), 2);
         // 5.5 of 8 are left out.
         assert_eq!(selected(&View::new(&documents, By::Epistemic, 31.25).unwrap().render(Paint::Plain)), 2);
+    }
+
+    #[test]
+    fn of_equal_losses_no_more_are_selected() {
+        let mut documents = documents();
+        for token in &mut documents[0].tokens {
+            token.loss = token.loss.map(|_| 1.0);
+        }
+        let view = View::new(&documents, By::Selected, 25.0).unwrap();
+        let marks: String =
+            view.render(Paint::Plain).lines().skip(1).filter_map(|line| line.chars().last()).collect();
+        assert_eq!(marks, "00000011");
+        let shares: Vec<_> =
+            tokens(&documents).filter_map(|(place, token)| view.share(place, token)).collect();
+        assert_eq!(shares.iter().filter(|share| **share > 0.5).count(), 2, "{shares:?}");
+        assert_eq!(shares.len(), 8);
     }
 }

@@ -1,9 +1,10 @@
 //! Rows with each defect, and rows that only look like it.
 
 use std::path::Path;
+use std::time::Instant;
 
 use tokensieve_infer::uncertainty::Recorder;
-use tokensieve_model::text::{Conversation, Message, Moment, Tokenizer};
+use tokensieve_model::text::{ChatTemplate, Conversation, Message, Moment, Tokenizer};
 
 use super::*;
 
@@ -146,6 +147,88 @@ fn documents_of_one_row_repeat_none_of_their_own() {
     assert_eq!(found(&documents), [(Defect::NearDuplicate, 1)]);
 }
 
+/// Where a template makes a document of each turn, conversations that begin alike have an equal document.
+#[test]
+fn rows_are_compared_as_a_whole() {
+    let hello: &[&str] = &["Hello."];
+    let begin_alike = [
+        document(0, "Hi", hello),
+        document(0, "Hi Hello. Next", &["A"]),
+        document(1, "Hi", hello),
+        document(1, "Hi Hello. Other", &["B"]),
+        document(2, "Hi", &["Good day."]),
+        document(2, "Hi Good day. Another", &["C"]),
+    ];
+    assert_eq!(found(&begin_alike), []);
+    let end_alike = [
+        document(3, "Hi", hello),
+        document(3, "Hi Hello. Next", &["A"]),
+        document(4, "Hi", hello),
+        document(4, "Hi Hello. Next", &["D"]),
+    ];
+    let all = [&begin_alike[..], &end_alike].concat();
+    assert_eq!(found(&all), [(Defect::Duplicate, 3), (Defect::Contradiction, 4)]);
+}
+
+/// What an earlier document answers is no prompt, whatever of its reasoning the template leaves out later.
+#[test]
+fn an_earlier_answer_is_no_leak_and_a_row_has_a_finding_once() {
+    let first = ["<think>", "3 times 20", "</think>", " The answer is 60.", "<|im_end|>"];
+    let yes = |row, before: &str| document(row, before, &["Yes, 60."]);
+    let documents = [
+        document(0, "3 * 20?", &first),
+        yes(0, "3 * 20? The answer is 60. Sure?"),
+        document(1, "3 * 20? <think>", &first[1..]),
+        yes(1, "3 * 20? The answer is 60. Sure?"),
+        document(2, "3 * 20? The answer is 60.", &first),
+        yes(2, "3 * 20? The answer is 60. The answer is 60. Sure?"),
+        document(3, "3 * 20?", &["It is 60"]),
+        yes(3, "3 * 20? It is 60. So the answer is 60?"),
+    ];
+    let found = found(&documents).into_iter().filter(|(defect, _)| *defect == Defect::Leak);
+    assert_eq!(found.collect::<Vec<_>>(), [(Defect::Leak, 2), (Defect::Leak, 3)]);
+}
+
+/// Qwen3 writes a document per turn, and an empty block of reasoning into each.
+#[test]
+fn conversations_that_qwen3_divides_are_whole_rows() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures");
+    let template = ChatTemplate::read(fixtures.join("templates/qwen3.jinja").to_str().unwrap()).unwrap();
+    let tokenizer =
+        Tokenizer::from_folder(fixtures.join("tokenizer"), Some(&template), Moment::default()).unwrap();
+    let rows = [
+        ["Hi", "Hello.", "Next", "A"],
+        ["Hi", "Hello.", "Other", "B"],
+        ["3 * 20?", "The answer is 60.", "Sure?", "Yes, 60."],
+    ];
+    let mut records = Vec::new();
+    for (row, texts) in rows.iter().enumerate() {
+        let roles = ["user", "assistant"].into_iter().cycle();
+        let messages = texts.iter().zip(roles).map(|(text, role)| Message::new(role, *text)).collect();
+        for document in tokenizer.documents(&Conversation::chat(messages), row).unwrap() {
+            records.push(Recorder::new(&tokenizer).document(&document, &[]).unwrap());
+        }
+    }
+    assert_eq!(records.len(), 6);
+    let found = find(&records, &Markup::of(&tokenizer));
+    let found: Vec<_> = found.iter().map(|finding| (finding.defect, finding.row)).collect();
+    assert_eq!(found, [0, 1, 2].map(|row| (Defect::EmptyReasoning, row)));
+}
+
+/// As a row with weights for many short spans has it.
+#[test]
+fn many_turns_take_no_longer_than_their_tokens() {
+    let turn = |number: usize| (format!("word{number}"), format!("{number} "));
+    let turns: Vec<(String, String)> = (0..10_000).map(turn).collect();
+    let turns: Vec<(&str, [&str; 1])> =
+        turns.iter().map(|(prompt, response)| (prompt.as_str(), [response.as_str()])).collect();
+    let turns: Vec<(&str, &[&str])> =
+        turns.iter().map(|(prompt, response)| (*prompt, &response[..])).collect();
+    let began = Instant::now();
+    assert_eq!(found(&[dialogue(0, &turns)]), []);
+    assert!(began.elapsed().as_secs_f64() < 5.0, "{:?}", began.elapsed());
+}
+
 #[test]
 fn a_row_may_contradict_another_and_nearly_repeat_it() {
     let near = LONG.replace("home", "back");
@@ -158,17 +241,17 @@ fn a_row_may_contradict_another_and_nearly_repeat_it() {
 fn many_rows_with_one_prompt_name_the_first_other_row() {
     let mut documents: Vec<DocumentRecord> =
         (0..20_000).map(|row| document(row, "What is it?", &[&format!("It is {row}")])).collect();
-    // A row that repeats itself and an earlier one.
-    documents.extend([0, 1].map(|_| document(20_000, "What is it?", &["it is 7."])));
-    documents.push(document(7, "What is it?", &["It is 7"]));
+    documents.push(document(20_000, "What is it?", &["it is 7."]));
+    // A row that repeats itself.
+    documents.extend([0, 1].map(|_| document(20_001, "Who is it?", &["It is I."])));
     let found = find(&documents, &markup());
     let of_row = |row: usize| -> Vec<&str> {
         found.iter().filter(|finding| finding.row == row).map(|finding| finding.what.as_str()).collect()
     };
     assert_eq!(of_row(0), [""; 0]);
     assert_eq!(of_row(19_999), ["has the prompt of row 0 and another response"]);
-    assert_eq!(of_row(20_000), ["repeats row 7"; 2]);
-    assert_eq!(of_row(7), ["has the prompt of row 0 and another response", "repeats row 20000"]);
+    assert_eq!(of_row(20_000), ["repeats row 7"]);
+    assert_eq!(of_row(20_001), [""; 0]);
 }
 
 #[test]

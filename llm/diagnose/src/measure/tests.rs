@@ -79,6 +79,37 @@ fn the_predicted_gain_is_the_slope_of_the_held_out_loss_along_the_step() {
     assert!((found - predicted).abs() < 0.05 * found.abs(), "{found} {predicted}, {:?}", candidate.profile);
 }
 
+/// Of a token that only this document has, the model makes NaN.
+#[test]
+fn a_held_out_loss_that_is_not_finite_is_an_error() {
+    const POISON: u32 = 95;
+    let mut bench = Bench::new();
+    for document in &mut bench.documents {
+        document.tokens.iter_mut().filter(|token| **token == POISON).for_each(|token| *token -= 1);
+    }
+    bench.documents[15].tokens[2] = POISON;
+    let folder = bench.fixture.model_folder.path();
+    let (weights, config) = (folder.join("model.safetensors"), folder.join("config.json"));
+    let mut tensors = Tensor::read_safetensors(&weights).unwrap();
+    let (_, embedding) = tensors.iter().find(|(name, _)| name.contains("embed_tokens")).unwrap();
+    let unembedding = embedding.copy();
+    let _ = embedding.get(i64::from(POISON)).fill_(f64::NAN);
+    tensors.push(("lm_head.weight".to_owned(), unembedding));
+    Tensor::write_safetensors(&tensors, &weights).unwrap();
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace("\"tie_word_embeddings\": true", "\"tie_word_embeddings\": false"))
+        .unwrap();
+
+    let mut model = bench.fixture.model(Kind::Float);
+    let trained = Trained::new(&model, Some(&"r = 2".parse().unwrap()), 0).unwrap();
+    trained.refresh(&mut model).unwrap();
+    let mut learner =
+        Learner { head: Head::default(), model: &mut model, trained: &trained, options: OPTIONS };
+    let objectives = candidates::presets(&[]).unwrap().0;
+    let error = learner.measure(&bench.sample(), &objectives, (0, 32, 0)).unwrap_err().to_string();
+    assert!(error.starts_with("held-out row 15, token ") && error.ends_with("is not finite"), "{error}");
+}
+
 #[test]
 fn every_preset_is_compared_and_training_moves_on() {
     let bench = Bench::new();

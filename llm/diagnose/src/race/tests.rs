@@ -29,6 +29,7 @@ impl Race {
             measure: Measure::Nll,
             before: [-1.5, 0.3, 0.4],
             rows: vec![row(PLAIN, [-1.0, 0.5, 0.6], None), row("-p", [-0.95, 0.65, 0.62], Some(beside))],
+            failed: Vec::new(),
             winner: None,
         }
     }
@@ -85,8 +86,10 @@ fn measured(rows: &[(&str, f64, [f64; 2])]) -> Measurement {
     };
     Measurement {
         after: 0,
+        on_sample: false,
         bands: vec![band((0.0, 0.5)), band((0.5, 1.0))],
         objectives: rows.iter().map(row).collect(),
+        indistinguishable: vec![vec![]; 2],
         other_batches: vec![],
         unresolved: vec![],
     }
@@ -155,4 +158,30 @@ fn runs_start_alike_and_are_compared_after_as_many_steps() {
     assert!(beside(1).value.unwrap().value.abs() < 1e-6 && !beside(1).differs(), "{found:?}");
     assert!(beside(2).differs() && !beside(2).is_better(), "{found:?}");
     assert!(found.verdict().starts_with("no difference seen by held-out nll between `mle`"), "{found:?}");
+}
+
+/// What it reads is not finite, which plain training does not read.
+#[test]
+fn a_rival_whose_loss_is_not_finite_is_out() {
+    let mut bench = Bench::new();
+    for document in &mut bench.documents {
+        document.precomputed.scores = Some(vec![f64::NAN; document.response_tokens()]);
+    }
+    let mut model = bench.fixture.model(Kind::Float);
+    let documents: Vec<&Document> = bench.documents.iter().collect();
+    let rivals = [Objective::preset("-p").unwrap(), Objective::loss("-log p * (score >= 5)").unwrap()];
+    let entry = Entry {
+        rivals: &rivals,
+        documents: &documents,
+        judges: &documents,
+        measure: Measure::Nll,
+        steps: 2,
+        batch: 6,
+        seed: 1,
+    };
+    let found = race(&mut model, &config(), OPTIONS, &entry, &mut |_| ()).unwrap();
+    let places: Vec<(&str, u64)> = found.rows.iter().map(|row| (row.objective.as_str(), row.steps)).collect();
+    assert_eq!(places, [(PLAIN, 2), ("-p", 2)]);
+    let [out] = &found.failed[..] else { panic!("{found:?}") };
+    assert!(out.preset == rivals[1].name() && out.because.contains("NaN"), "{out:?}");
 }
