@@ -177,11 +177,12 @@ impl Catalogue {
             let expected = stored.or((!zipped).then_some(file.sha256.as_str()));
             // Compressing what cannot be compressed adds a little.
             let most = if zipped { file.bytes + (1 << 20) } else { file.bytes };
-            let outcome = source.provide(expected, most, &self.folders, &scratch, &bar).and_then(|provided| {
-                let accepted = store.accept(file, &provided.path, zipped, stored, &bar);
-                provided.clean_up();
-                accepted
-            });
+            let outcome =
+                source.provide(expected, most, &self.folders, &scratch, &bar).and_then(|provided| {
+                    let accepted = store.accept(file, &provided.path, zipped, stored, &bar);
+                    provided.clean_up();
+                    accepted
+                });
             match outcome {
                 Ok(()) => {
                     let size = megabytes(file.bytes);

@@ -159,7 +159,9 @@ fn copy_hashing(
             Ok(n) => n,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                return Err(format!("truncated: the compressed file ends after {total} of {size} bytes").into());
+                return Err(
+                    format!("truncated: the compressed file ends after {total} of {size} bytes").into()
+                );
             }
             Err(error) => return Err(format!("damaged: {error}").into()),
         };

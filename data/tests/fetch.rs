@@ -257,8 +257,11 @@ fn a_download_that_is_longer_than_the_file_is_given_up() {
     let (machine, content) = (Machine::new(), content());
     let longer = [content.clone(), content.clone()].concat();
     for zipped in [false, true] {
-        let (name, body) =
-            if zipped { ("f.gz", [longer.clone(), vec![0; 2 << 20]].concat()) } else { ("f", longer.clone()) };
+        let (name, body) = if zipped {
+            ("f.gz", [longer.clone(), vec![0; 2 << 20]].concat())
+        } else {
+            ("f", longer.clone())
+        };
         let server = Server::start(move |_, _| Answer::ok(&body));
         let source = format!("{{ url = '{}' }}", server.url(&format!("/{name}")));
         let error = machine.catalogue(&one_file(&content, &source)).fetch("s").unwrap_err().to_string();

@@ -141,7 +141,8 @@ impl Source {
         let source = |reason: &str| Failure::Source(reason.to_owned());
         match &self.kind {
             Kind::Mirror(path) => {
-                let path = folders.mirror.as_ref().ok_or_else(|| source("no mirror folder is set"))?.join(path);
+                let path =
+                    folders.mirror.as_ref().ok_or_else(|| source("no mirror folder is set"))?.join(path);
                 let about = fs::metadata(&path).map_err(|error| error.to_string())?;
                 if about.is_file() { Ok(Provided::in_place(path)) } else { Err(source("not a file")) }
             }

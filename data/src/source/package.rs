@@ -163,7 +163,12 @@ impl Wheel<'_> {
             }
         }
         let path = scratch.join("member");
-        run(Command::new("python3").args(["-c", UNPACK]).arg(&wheel).arg(member).arg(&path).arg(most.to_string()))?;
+        run(Command::new("python3")
+            .args(["-c", UNPACK])
+            .arg(&wheel)
+            .arg(member)
+            .arg(&path)
+            .arg(most.to_string()))?;
         Ok(Provided { path, temporary: Some(scratch.to_owned()) })
     }
 }

@@ -102,7 +102,10 @@ impl World {
 /// such as that of two steps on one machine with the usual port.
 fn attempt(variable: &impl Fn(&str) -> Option<String>) -> String {
     let step = || Some(format!("{}.{}", variable("SLURM_JOB_ID")?, variable("SLURM_STEP_ID")?));
-    variable("TORCHELASTIC_RESTART_COUNT").or_else(|| variable("PMIX_NAMESPACE")).or_else(step).unwrap_or_default()
+    variable("TORCHELASTIC_RESTART_COUNT")
+        .or_else(|| variable("PMIX_NAMESPACE"))
+        .or_else(step)
+        .unwrap_or_default()
 }
 
 fn wrong(variable: &str, what: String) -> Error {
