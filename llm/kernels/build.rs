@@ -5,11 +5,6 @@ mod link;
 
 fn main() {
     link::main();
-    println!("cargo::rustc-check-cfg=cfg(kernels)");
-    let processor = std::env::var("CARGO_CFG_TARGET_ARCH").expect("cargo sets it");
-    if cfg!(feature = "simd") && ["x86_64", "aarch64"].contains(&&*processor) {
-        println!("cargo::rustc-cfg=kernels");
-    }
     if let Ok(library) = link::library() {
         println!("cargo::rerun-if-changed=src/cuda/kernels.cu");
         compile::compile(&library, "tokensieve_shim", |build| {

@@ -1,5 +1,5 @@
-// What tch has no call for, each in a few lines: libtorch's own thread pool, products of bf16 in f32, flash attention
-// over documents of differing length, what CUDA's allocator has counted. `src/shim.rs` is the other side.
+// What tch has no call for, each in a few lines: libtorch's own thread pool, flash attention over documents of differing
+// length, copies in pinned pages, what CUDA's allocator has counted. `src/shim.rs` is the other side.
 
 #include <ATen/Parallel.h>
 #include <ATen/ops/_flash_attention_backward.h>

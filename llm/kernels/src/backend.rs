@@ -73,7 +73,7 @@ impl Backend {
             Self::Amx => has_avx512_bf16() && may_use_amx(),
             Self::Avx512Bf16 => has_avx512_bf16(),
             Self::Avx2 => has_avx2(),
-            Self::Neon => cfg!(all(kernels, target_arch = "aarch64")),
+            Self::Neon => cfg!(target_arch = "aarch64"),
             Self::Plain => true,
             Self::Cuda => false,
         }
@@ -121,7 +121,7 @@ impl FromStr for Backend {
     }
 }
 
-#[cfg(all(kernels, target_arch = "x86_64"))]
+#[cfg(target_arch = "x86_64")]
 fn has_avx512_bf16() -> bool {
     is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
@@ -130,13 +130,13 @@ fn has_avx512_bf16() -> bool {
         && is_x86_feature_detected!("avx512bf16")
 }
 
-#[cfg(all(kernels, target_arch = "x86_64"))]
+#[cfg(target_arch = "x86_64")]
 fn has_avx2() -> bool {
     is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
 }
 
 /// Whether the processor has matrix instructions for bf16, and the system lets this process use them, which it must be asked.
-#[cfg(all(kernels, target_arch = "x86_64", target_os = "linux"))]
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 fn may_use_amx() -> bool {
     /// Of leaf 7 in edx: AMX-BF16 and AMX-TILE.
     const BITS: u32 = 1 << 22 | 1 << 24;
@@ -154,17 +154,17 @@ fn may_use_amx() -> bool {
     *MAY
 }
 
-#[cfg(not(all(kernels, target_arch = "x86_64", target_os = "linux")))]
+#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
 fn may_use_amx() -> bool {
     false
 }
 
-#[cfg(not(all(kernels, target_arch = "x86_64")))]
+#[cfg(not(target_arch = "x86_64"))]
 fn has_avx512_bf16() -> bool {
     false
 }
 
-#[cfg(not(all(kernels, target_arch = "x86_64")))]
+#[cfg(not(target_arch = "x86_64"))]
 fn has_avx2() -> bool {
     false
 }

@@ -6,13 +6,13 @@
 //! A [`Backend`] is what computes; `tokensieve doctor` and a run's `run.json` name it. On a CPU it is detected once, or
 //! pinned by the environment variable `TOKENSIEVE_BACKEND`:
 //!
-//! - `avx512-bf16`: kernels in AVX-512 with its bf16 instructions, on libtorch's threads (feature `simd`, on by default).
-//!   What no kernel applies to (another kind of number, a product of fewer than 24 rows) is left to libtorch.
+//! - `avx512-bf16`: kernels in AVX-512 with its bf16 instructions, on libtorch's threads. What no kernel applies to (another
+//!   kind of number, a product of fewer than 24 rows whose result is of its factors' kind) is left to libtorch.
 //! - `amx`: the same, but products of bf16, however few the rows, by the processor's matrix instructions.
 //! - `avx2`: the same kernels, compiled for AVX2 and FMA. bf16 is widened where it is multiplied and rounded as the
 //!   instructions of `avx512-bf16` round it; f32 is faster.
 //! - `neon`: the same kernels on 64-bit Arm processors, with bf16 as in `avx2`.
-//! - `plain`: libtorch's own operators, right on every processor and for f64 too. bf16 is a form of storage there: every
+//! - `plain`: libtorch's own operators, right without any of these instructions, and for f64 too. bf16 is a form of storage there: every
 //!   operation computes in f32 and rounds its result once, as the kernels do.
 //! - `cuda`: on a GPU, libtorch's products and flash attention, and kernels of our own for all else (`cuda/kernels.cu`), which
 //!   NVRTC compiles there; libtorch's operators where it cannot.
@@ -53,6 +53,9 @@
 // Tests say exactly which number they expect.
 #![cfg_attr(test, allow(clippy::float_cmp))]
 
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+compile_error!("the kernels are written for x86-64 and for 64-bit Arm");
+
 /// Ends a test of the kernels where this process computes with another back end.
 #[cfg(test)]
 macro_rules! needs_kernels {
@@ -66,10 +69,6 @@ macro_rules! needs_kernels {
 use needs_kernels;
 
 pub mod backend;
-#[cfg(kernels)]
-mod cpu;
-#[cfg(not(kernels))]
-#[path = "no_kernels.rs"]
 mod cpu;
 mod cuda;
 mod flash;
@@ -93,9 +92,7 @@ mod upload;
 use tch::Tensor;
 
 pub use backend::{Backend, kind_name};
-pub use cpu::Int8Weight;
-#[cfg(kernels)]
-pub use cpu::decode;
+pub use cpu::{Int8Weight, decode};
 pub use cuda::{Held, Sequence, nccl};
 pub use flash::applies as is_flash;
 pub use layout::Layout;
@@ -111,8 +108,9 @@ impl Product<'_> {
         if cpu::product(&self, out).is_some() {
             return;
         }
-        // Kernels leave few rows to libtorch.
-        if Backend::of_cpu().is_ok_and(|own| own.includes(Backend::Avx512Bf16)) {
+        // Kernels leave few rows to libtorch, which rounds to the factors' kind.
+        let has_bf16 = || Backend::of_cpu().is_ok_and(|own| own.includes(Backend::Avx512Bf16));
+        if self.x.kind() == out.kind() && has_bf16() {
             plain::native_product(&self, out);
         } else {
             plain::product(&self, out);

@@ -1,15 +1,17 @@
 //! The Rust side of `shim/`: what tch has no call for.
 #![allow(unsafe_code)]
 
+use std::any::Any;
 use std::ffi::{CStr, c_char, c_void};
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::null_mut;
+use std::sync::{Mutex, PoisonError};
 
 use tch::Tensor;
 
 unsafe extern "C" {
-    fn ts_use_arena(bytes: usize) -> bool;
+    fn ts_use_arena(bytes: usize, memory: usize) -> bool;
     fn ts_parallel(n: i64, grain: i64, body: extern "C" fn(*const c_void, i64, i64), context: *const c_void);
     fn ts_pinned(numbers: *const c_void, result: *mut *mut c_void) -> *mut c_char;
     fn ts_device_bytes(device: i8, bytes: *mut i64) -> *mut c_char;
@@ -146,37 +148,65 @@ fn taken<const N: usize>(message: *mut c_char, results: [*mut c_void; N]) -> [Te
     results.map(|result| unsafe { Tensor::from_ptr(result.cast()) })
 }
 
-/// From now on large CPU tensors live in a stretch of so many addresses; `shim/arena.cc` says why. False, and all as it
-/// was, where the system does not give them.
-pub fn use_arena(bytes: usize) -> bool {
-    // SAFETY: takes a number; libtorch's allocators may be exchanged at any time, blocks know their own.
-    unsafe { ts_use_arena(bytes) }
+/// From now on large CPU tensors live in a stretch of so many addresses, and have no more than `memory` bytes together;
+/// `shim/arena.cc` says why. False, and all as it was, where the system does not give the addresses.
+pub fn use_arena(bytes: usize, memory: usize) -> bool {
+    // SAFETY: takes two numbers; libtorch's allocators may be exchanged at any time, blocks know their own.
+    unsafe { ts_use_arena(bytes, memory) }
 }
 
 /// Calls `body` with parts of 0..n, of `grain` or more each, on libtorch's own threads: a second pool would fight with
 /// it for the cores.
+///
+/// # Panics
+/// With the first panic of `body`, once all parts have ended.
 pub fn parallel<F: Fn(Range<usize>) + Sync>(n: usize, grain: usize, body: F) {
+    /// The closure, and its first panic, which must not unwind into C++.
+    struct Context<F>(F, Mutex<Option<Box<dyn Any + Send>>>);
     extern "C" fn part<F: Fn(Range<usize>) + Sync>(context: *const c_void, begin: i64, end: i64) {
-        // SAFETY: the closure outlives `ts_parallel`, which calls from several threads; F is Sync.
-        let body = unsafe { &*context.cast::<F>() };
-        // An abort, not an unwinding into C++.
-        if catch_unwind(AssertUnwindSafe(|| body(begin as usize..end as usize))).is_err() {
-            std::process::abort();
+        // SAFETY: the context outlives `ts_parallel`, which calls from several threads; F is Sync.
+        let Context(body, first) = unsafe { &*context.cast::<Context<F>>() };
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| body(begin as usize..end as usize))) {
+            first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(panic);
         }
     }
+    let context = Context(body, Mutex::new(None));
     // SAFETY: see above.
-    unsafe { ts_parallel(n as i64, grain as i64, part::<F>, (&raw const body).cast()) };
+    unsafe { ts_parallel(n as i64, grain as i64, part::<F>, (&raw const context).cast()) };
+    if let Some(panic) = context.1.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        resume_unwind(panic);
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use super::*;
 
     #[test]
     fn parallel_parts_cover_the_range_once() {
-        use std::sync::atomic::{AtomicU32, Ordering};
         let seen: Vec<AtomicU32> = (0..1000).map(|_| AtomicU32::new(0)).collect();
         parallel(seen.len(), 10, |part| part.for_each(|i| _ = seen[i].fetch_add(1, Ordering::Relaxed)));
         assert!(seen.iter().all(|n| n.load(Ordering::Relaxed) == 1));
+    }
+
+    #[test]
+    fn a_panic_of_a_part_reaches_the_caller() {
+        // Not `panic!`, which prints past the capture of tests' output on libtorch's threads.
+        let caught =
+            catch_unwind(|| parallel(4, 1, |_| resume_unwind(Box::new("what libtorch says".to_owned()))));
+        assert_eq!(caught.unwrap_err().downcast_ref::<String>().unwrap(), "what libtorch says");
+        // One part of many, and within a part.
+        let all = AtomicU32::new(0);
+        let caught = catch_unwind(AssertUnwindSafe(|| {
+            parallel(4, 1, |part| {
+                all.fetch_add(part.len() as u32, Ordering::Relaxed);
+                if part.contains(&2) {
+                    parallel(2, 1, |_| resume_unwind(Box::new(2)));
+                }
+            });
+        }));
+        assert_eq!((caught.unwrap_err().downcast_ref::<i32>(), all.into_inner()), (Some(&2), 4));
     }
 }

@@ -1,6 +1,7 @@
 //! Sampling: from logits to a token.
 
 use std::collections::BTreeSet;
+use std::f32::consts::LOG2_E;
 
 use tokensieve_kernels::logits;
 use tokensieve_model::{Error, Result};
@@ -71,8 +72,8 @@ impl Sampling {
         }
         let (best, largest) = logits::largest(&weights);
         let factor = (1.0 / self.temperature) as f32;
-        // So low a temperature leaves the most probable token alone.
-        if factor.is_infinite() {
+        // So low a temperature leaves the most probable token alone. Kernels compute powers of 2.
+        if !(factor * LOG2_E).is_finite() {
             return best;
         }
         logits::exponentials(&mut weights, largest, factor);

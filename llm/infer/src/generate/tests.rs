@@ -48,7 +48,7 @@ fn tokens_are_drawn_as_often_as_they_should() {
 
 #[test]
 fn the_lowest_temperatures_are_greedy() {
-    for temperature in [1e-38, 1e-39, 1e-40, 1e-300, f64::MIN_POSITIVE] {
+    for temperature in [1e-38, 4e-39, 3e-39, 1e-39, 1e-40, 1e-300, f64::MIN_POSITIVE] {
         let sampling = Sampling { temperature, ..Sampling::default() };
         assert_eq!(sampling.choose(&[0.1, 0.3, 0.2], &[], 0.999), 1, "{temperature}");
     }

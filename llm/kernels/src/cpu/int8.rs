@@ -161,16 +161,21 @@ unsafe fn lay_out<N: Number>(
     });
 }
 
-/// Writes a row's numbers, and zeros behind them, as multiples of a step; returns the step.
+/// Writes a row's numbers, and zeros behind them, as multiples of a step; returns the step, NaN where one of them is none
+/// or infinite.
 ///
 /// # Safety
 /// `row` has `n` numbers, `into` room for `stride`, which is a multiple of sixteen and at least `n`.
 #[inline(always)]
 unsafe fn quantise<N: Number>(simd: Avx512, row: *const N, n: usize, into: *mut i8, stride: usize) -> f32 {
-    let mut largest = simd.splat(0.0);
+    let zero = simd.splat(0.0);
+    // A byte cannot be NaN, and the largest number forgets it: zero times what is finite is zero.
+    let (mut largest, mut odd) = (zero, zero);
     for at in (0..n).step_by(LANES) {
         // SAFETY: the row has `n` numbers, `into` has `stride`.
-        largest = unsafe { simd.load(row.add(at), n - at) }.abs().max(largest);
+        let x = unsafe { simd.load(row.add(at), n - at) };
+        largest = x.abs().max(largest);
+        odd = x.mul_add(zero, odd);
     }
     let largest = largest.largest();
     let per_step = simd.splat(if largest > 0.0 { 127.0 / largest } else { 0.0 });
@@ -181,7 +186,7 @@ unsafe fn quantise<N: Number>(simd: Avx512, row: *const N, n: usize, into: *mut 
             (x * per_step).store_bytes(into.add(at));
         }
     }
-    largest / 127.0
+    largest / 127.0 + odd.sum()
 }
 
 /// Rows in bytes.
@@ -350,6 +355,33 @@ mod tests {
                 let allowed = if kind == Kind::Float { 1e-5 } else { 5e-3 };
                 assert!(off <= allowed * largest.max(1.0), "{kind:?} {rows} {inputs} {outputs}: {off}");
             }
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_stays_none() {
+        if !crate::backend::runs_test_of(crate::Backend::Avx512Bf16) {
+            return;
+        }
+        for (kind, wrong) in [
+            (Kind::Float, f64::NAN),
+            (Kind::Float, f64::INFINITY),
+            (Kind::BFloat16, f64::NAN),
+            (Kind::BFloat16, f64::NEG_INFINITY),
+        ] {
+            let numbers = |seed| random(&[2, 64], seed).to_kind(kind);
+            let product = |x: &Tensor, weight: &Tensor| {
+                let out = Tensor::empty([2, 2], (kind, Device::Cpu));
+                Int8Weight::of(weight).expect("the processor multiplies int8").product(x, None, &out);
+                Vec::<bool>::try_from(out.isfinite().flatten(0, -1)).unwrap()
+            };
+            let spoilt = |seed| {
+                let numbers = numbers(seed);
+                let _ = numbers.get(1).get(3).fill_(wrong);
+                numbers
+            };
+            assert_eq!(product(&spoilt(1), &numbers(2)), [true, true, false, false], "{kind:?} {wrong}");
+            assert_eq!(product(&numbers(1), &spoilt(2)), [true, false, true, false], "{kind:?} {wrong}");
         }
     }
 

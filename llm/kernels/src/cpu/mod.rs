@@ -1,5 +1,5 @@
 //! The operations as kernels on libtorch's threads, generic over the instructions (`lanes/simd.rs`). Each entry gives `None`
-//! where it does not apply: on another processor, for another kind of number or place of memory.
+//! where it does not apply: without the instructions, for another kind of number or place of memory.
 #![allow(unsafe_code)]
 // What works on lanes must be inlined into the functions that are compiled for the instructions.
 #![allow(clippy::inline_always)]

@@ -29,6 +29,15 @@ pub(super) fn chunk<'a>(
     head_rows::Chunk { hidden_nd: hidden_nd.shallow_clone(), labels, labels_n, weight_vd, soft_cap }
 }
 
+/// What `of` gives with so many threads.
+pub(super) fn with_threads<T>(threads: i32, of: impl FnOnce() -> T) -> T {
+    let before = tch::get_num_threads();
+    tch::set_num_threads(threads);
+    let result = of();
+    tch::set_num_threads(before);
+    result
+}
+
 /// ‖a − b‖ / ‖b‖.
 pub(super) fn distance(a: &Tensor, b: &Tensor) -> f64 {
     assert_eq!(a.size(), b.size());
@@ -346,17 +355,39 @@ fn results_do_not_depend_on_threads() {
             let result = x.narrow(1, 0, 576).zeros_like();
             let lse = attention(&x, &layout, &how, None, &result);
             let d_qkv = attention_backward(&result, &x, &result, &lse, &layout, &how);
-            [out, d_weight, inv_rms, dx, act, d_gate_up, result, lse, d_qkv]
+            let product = Product::of(&x, &x.tr()).result();
+            [out, d_weight, inv_rms, dx, act, d_gate_up, result, lse, d_qkv, product]
         })
     };
-    let threads = tch::get_num_threads();
-    let several = all();
-    tch::set_num_threads(1);
-    let one = all();
-    tch::set_num_threads(threads);
+    let (several, one) = (with_threads(3, all), with_threads(1, all));
     for (i, (a, b)) in several.iter().zip(&one).enumerate() {
         assert_eq!(a, b, "result {i}");
     }
+}
+
+#[test]
+fn the_heads_results_do_not_depend_on_threads() {
+    let [hidden, weight] = [50, 300].map(|n| random(&[n, 40], n as u64).to_kind(Kind::BFloat16));
+    let labels: Vec<u32> = (0..50).map(|i| i * 5).collect();
+    let all = || {
+        let chunk = chunk(&hidden, &labels, &weight, None);
+        let logits = Product::of(&hidden, &weight.tr()).result();
+        let request = head_rows::Request { top_entropy: true, ..head_rows::Request::default() };
+        let stats = head_rows::fetch(vec![head_rows::statistics(&chunk, &logits, &request)]);
+        let task = |(row, label): (usize, &u32)| head_rows::Task {
+            row,
+            label: *label,
+            loss: stats[row].loss,
+            log_sum_exp: stats[row].log_sum_exp,
+            label_weight: 1.0,
+            reference_weight: 0.5,
+        };
+        let tasks: Vec<head_rows::Task> = labels.iter().enumerate().map(task).collect();
+        let onto = head_rows::Onto { logits: None, tail: head_rows::Tail::Itself(1.5), reverse: false };
+        let distances = head_rows::gradient(&logits, &head_rows::Logits::InPlace, &tasks, None, &onto);
+        (stats, distances, logits)
+    };
+    assert_eq!(with_threads(3, all), with_threads(1, all));
 }
 
 #[test]
@@ -420,11 +451,21 @@ fn products_are_those_of_all_shapes_and_layouts() {
                     // Onto what stands there, in f32.
                     let sum = added.to_kind(Kind::Float).copy();
                     Product::of(&x, &weight).plus(Some(&sum)).write(&sum);
-                    let tolerance = if rows < 24 { tolerance(kind) } else { 2e-6 };
-                    close(&sum, &(&expected + &added), tolerance);
+                    close(&sum, &(&expected + &added), 2e-6);
                 }
             }
         }
+    }
+}
+
+#[test]
+fn a_product_without_inputs_is_what_is_added() {
+    for (kind, rows) in KINDS.into_iter().flat_map(|kind| [(kind, 3), (kind, 30)]) {
+        let numbers = |size: [i64; 2]| Tensor::zeros(size, (kind, Device::Cpu));
+        let (x, weight, bias) = (numbers([rows, 0]), numbers([0, 40]), random(&[40], 1).to_kind(kind));
+        let product = Product::of(&x, &weight);
+        assert_eq!(product.plus(Some(&bias)).result(), bias.expand([rows, 40], false));
+        assert_eq!(product.result(), numbers([rows, 40]));
     }
 }
 

@@ -36,6 +36,10 @@ pub(crate) struct Linear {
 /// Numbers that a GPU's kernels read at a time.
 const LINE: i64 = 8;
 
+/// Numbers of bf16 that a processor's products read at a time: an odd rank is filled up with a column of zeros, or they
+/// would be left to libtorch.
+const PAIR: usize = 2;
+
 /// How the weight is held.
 #[derive(Debug)]
 enum Weight {
@@ -56,7 +60,7 @@ struct Part {
 /// The attached adapter: the stacked A of all projections, and where each B lies.
 #[derive(Debug)]
 struct Lora {
-    /// `[L, I]`.
+    /// `[L, I]`, with a row of zeros behind an odd rank.
     a: Tensor,
     slots: Vec<Slot>,
     /// The blocks of [W, s·B]ᵀ, and of s·B, that are not zero.
@@ -85,6 +89,13 @@ pub(crate) struct InputGradient {
 
 fn part(tensor: &Tensor, dim: i64, range: &Range<i64>) -> Tensor {
     tensor.narrow(dim, range.start, range.end - range.start)
+}
+
+impl Slot {
+    /// Its columns and those that fill it up.
+    fn filled(&self) -> Range<usize> {
+        self.columns.start as usize..(self.columns.end as usize).next_multiple_of(PAIR)
+    }
 }
 
 impl Linear {
@@ -145,8 +156,9 @@ impl Linear {
                 continue;
             };
             let [a, b] = Adapter::names(name);
-            slots.push(Slot { a, b, rows: rows.clone(), columns: end..end + rank, scale });
-            end += rank;
+            let slot = Slot { a, b, rows: rows.clone(), columns: end..end + rank, scale };
+            end = slot.filled().end as i64;
+            slots.push(slot);
         }
         let (Some(adapter), false) = (adapter, slots.is_empty()) else {
             self.lora = None;
@@ -154,12 +166,14 @@ impl Linear {
         };
         self.make_room(end);
         let sb = self.sb(end);
-        // Blocks of one projection's outputs and another's columns are zero.
-        let _ = sb.shallow_clone().zero_();
         let a = match self.lora.take() {
             Some(Lora { a, .. }) if a.size()[0] == end => a,
             _ => Tensor::empty([end, self.inputs], (self.kind, self.device)),
         };
+        // Blocks of one projection's outputs and another's columns are zero, and so is what fills up a slot.
+        for matrix in [&sb, &a] {
+            let _ = matrix.shallow_clone().zero_();
+        }
         for Slot { a: a_name, b: b_name, rows, columns, scale } in &slots {
             part(&a, 0, columns).copy_(&adapter.value(a_name));
             part(&part(&sb, 0, rows), 1, columns).copy_(&(adapter.value(b_name) * *scale));
@@ -207,12 +221,11 @@ impl Linear {
         let of = |range: &Range<i64>| range.start as usize..range.end as usize;
         let inputs = self.inputs as usize;
         let forward = self.parts.iter().map(|part| {
-            let columns =
-                slots.iter().find(|slot| slot.rows == part.rows).map_or(0..0, |slot| of(&slot.columns));
+            let columns = slots.iter().find(|slot| slot.rows == part.rows).map_or(0..0, Slot::filled);
             let adapter = inputs + columns.start..inputs + columns.end;
             Block { outputs: of(&part.rows), inputs: [0..inputs, adapter] }
         });
-        let own = |slot: &Slot| Block { outputs: of(&slot.columns), inputs: [of(&slot.rows), 0..0] };
+        let own = |slot: &Slot| Block { outputs: slot.filled(), inputs: [of(&slot.rows), 0..0] };
         (forward.collect(), slots.iter().map(own).collect())
     }
 
@@ -221,7 +234,7 @@ impl Linear {
         [self.inputs, self.outputs, self.rank()]
     }
 
-    /// L, the sum of the attached ranks.
+    /// L, the sum of the attached ranks, each filled up.
     fn rank(&self) -> i64 {
         self.lora.as_ref().map_or(0, |lora| lora.a.size()[0])
     }
@@ -380,5 +393,81 @@ impl Linear {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layers::Layer;
+    use crate::{LoraConfig, Model, Pattern};
+
+    /// Adapters one after the other, of which some have an odd rank: what was attached before leaves nothing behind.
+    #[test]
+    fn products_with_an_odd_rank_are_those_of_kernels() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/gguf/llama.gguf");
+        let mut model = Model::load(&Checkpoint::open(folder).unwrap(), Kind::BFloat16, Device::Cpu).unwrap();
+        let ranks = |r, k_proj| LoraConfig {
+            r,
+            alpha: 4.0,
+            rank_pattern: Pattern([("k_proj".to_owned(), k_proj)].into()),
+            ..LoraConfig::default()
+        };
+        for lora in [ranks(6, 6), ranks(5, 7), ranks(5, 5), ranks(1, 2)] {
+            let adapter = Adapter::new(model.config(), &lora, 1, Device::Cpu).unwrap();
+            // Neither factor is zero.
+            let mut values = adapter.parameters.values().shallow_clone();
+            values.copy_(&(Tensor::arange(values.numel() as i64, (Kind::Float, Device::Cpu)).sin() / 8.0));
+            model.attach(Some(&adapter)).unwrap();
+            for linear in model.layers.iter_mut().flat_map(Layer::linears_mut) {
+                check(linear, &adapter);
+            }
+        }
+    }
+
+    /// Compares the forward and the backward pass with what f64 makes of the adapter's matrices.
+    fn check(linear: &Linear, adapter: &Adapter) {
+        let numbers = |rows: i64, columns: i64| {
+            let i = Tensor::arange(rows * columns, (Kind::Double, Device::Cpu));
+            (i.square() * 0.37).sin().view([rows, columns]).to_kind(Kind::BFloat16)
+        };
+        let double = |x: &Tensor| x.to_kind(Kind::Double);
+        let close = |what: &str, found: &Tensor, wanted: &Tensor| {
+            let away = (double(found) - wanted).norm() / wanted.norm();
+            assert!(away.double_value(&[]) < 1e-2, "{what}: {away:?}");
+        };
+        let lora = linear.lora.as_ref().unwrap();
+        let even = |block: &Block| {
+            block
+                .inputs
+                .iter()
+                .all(|range| range.start.is_multiple_of(PAIR) && range.len().is_multiple_of(PAIR))
+        };
+        assert!(lora.forward.iter().chain(&lora.backward).all(even));
+
+        let (buffer, dy) = (linear.buffer(30), numbers(30, linear.outputs));
+        let _ = buffer.shallow_clone().fill_(f64::NAN);
+        linear.x(&buffer).copy_(&numbers(30, linear.inputs));
+        let y = linear.forward(&buffer, None, None);
+        let gradient = linear.input_gradient(&dy, None, true);
+        let (x, base) = (double(&linear.x(&buffer)), double(&linear.base()));
+        let (wanted, d_wanted) = (x.mm(&base.tr()), double(&dy).mm(&base));
+        let _ = adapter.parameters.gradients().shallow_clone().zero_();
+        let (x_rows, u) = (linear.x(&buffer), linear.u(&buffer));
+        linear.weight_gradients(&dy, &x_rows, &u, &gradient, None, &adapter.parameters);
+        for Slot { a, b, rows, scale, .. } in &lora.slots {
+            let [a_ri, b_or] = [a, b].map(|name| double(&adapter.value(name).to_kind(Kind::BFloat16)));
+            let (u, dy) = (x.mm(&a_ri.tr()), double(&part(&dy, 1, rows)));
+            let du = dy.mm(&b_or) * *scale;
+            let mut own = part(&wanted, 1, rows);
+            own += u.mm(&b_or.tr()) * *scale;
+            let mut d_wanted = d_wanted.shallow_clone();
+            d_wanted += du.mm(&a_ri);
+            for (name, wanted) in [(a, du.tr().mm(&x)), (b, dy.tr().mm(&u) * *scale)] {
+                close(name, &adapter.parameters.gradient(name).unwrap(), &wanted);
+            }
+        }
+        close("y", &y, &wanted);
+        close("dx", &gradient.dx.unwrap(), &d_wanted);
     }
 }

@@ -40,7 +40,7 @@ impl Pool {
         Arc::new(Self { lines, memory: Mutex::default() })
     }
 
-    /// A block. It holds zeros or what its last holder left.
+    /// A block of zeros.
     pub(super) fn block(self: &Arc<Self>) -> Block {
         let mut memory = self.memory();
         if memory.free.is_empty() {
@@ -80,6 +80,9 @@ impl Block {
 
 impl Drop for Block {
     fn drop(&mut self) {
+        // Values behind a sequence's end are multiplied by zero, which leaves NaN of the last holder NaN.
+        // SAFETY: a block of this pool, whose last holder goes.
+        unsafe { self.lines().write_bytes(0, self.pool.lines) };
         let mut memory = self.pool.memory();
         memory.free.push(self.first);
         if memory.free.len() == memory.slabs.len() * self.pool.blocks_of_a_slab() {
@@ -109,9 +112,12 @@ mod tests {
         // SAFETY: likewise.
         assert_eq!(unsafe { copy.lines().read().0 }, [7; LANES]);
         drop(copy);
+        // SAFETY: likewise.
+        unsafe { held[3].lines().write(Line([7; LANES])) };
         held.pop();
         held.push(pool.block());
-        assert_eq!(held[3].first, last);
+        // SAFETY: likewise.
+        assert_eq!((held[3].first, unsafe { held[3].lines().read().0 }), (last, [0; LANES]));
         held.clear();
         let memory = pool.memory();
         assert_eq!((memory.slabs.len(), memory.free.len()), (0, 0));

@@ -6,7 +6,7 @@ use tch::{Device, Kind, Tensor};
 use super::*;
 use crate::nf4::Nf4Weight;
 use crate::shape::{Attention, Heads};
-use crate::tests::random;
+use crate::tests::{random, with_threads};
 
 fn filled<N: Number>(x: &Tensor, columns: usize) -> Buffer<N> {
     let [rows, own] = x.size()[..] else { unreachable!("a matrix") };
@@ -168,6 +168,54 @@ fn attention_is_that_of_libtorch() {
     crate::needs_kernels!();
     attention::<f32>(2e-5);
     attention::<bf16>(2e-2);
+}
+
+#[test]
+fn results_do_not_depend_on_threads() {
+    crate::needs_kernels!();
+    let heads = Heads { queries: 9, keys: 3, dim: 64 };
+    let how = Attention { heads, scale: 0.3, soft_cap: None, window: None };
+    let draw = |size: [i64; 2], seed| random(&size, seed).to_kind(Kind::BFloat16);
+    let all = || {
+        let (x, mut product) = (filled::<bf16>(&draw([37, 130], 1), 130), Buffer::<bf16>::default());
+        product.shaped(37, 200);
+        Matrix::new::<bf16>(&draw([200, 130], 2), None).product(&x, &mut product, Into::Place);
+        let qkv = filled::<bf16>(&draw([50, heads.width() as i64], 3), heads.width());
+        let places: Vec<Place> = (0..50).map(|position| Place { sequence: 0, position }).collect();
+        let (mut held, mut out) = (KeysValues::new::<bf16>(1, &heads), Buffer::<bf16>::default());
+        held.grow(50);
+        put(&qkv, &[&mut held], 0, &places, &heads);
+        out.shaped(50, 9 * 64);
+        attend(&qkv, &[&mut held], 0, &places, &how, &mut out);
+        [numbers(&product), numbers(&out)]
+    };
+    assert_eq!(with_threads(3, all), with_threads(1, all));
+}
+
+/// Values behind a sequence's end are multiplied by zero, which would leave NaN NaN.
+#[test]
+fn a_sequence_sees_nothing_of_one_that_failed() {
+    crate::needs_kernels!();
+    let heads = Heads { queries: 1, keys: 1, dim: 4 };
+    let how = Attention { heads, scale: 1.0, soft_cap: None, window: None };
+    let rows = |value: f64, count: i64| {
+        filled::<f32>(&Tensor::full([count, 12], value, (Kind::Float, Device::Cpu)), 12)
+    };
+    let places: Vec<Place> = (0..16).map(|position| Place { sequence: 0, position }).collect();
+    // It holds its block as long as the others come and go, or all memory would be given back.
+    let mut first = KeysValues::new::<f32>(1, &heads);
+    first.grow(1);
+    let mut failed = first.another();
+    failed.grow(16);
+    put(&rows(f64::NAN, 16), &[&mut failed], 0, &places, &heads);
+    drop(failed);
+    let mut next = first.another();
+    next.grow(1);
+    put(&rows(7.0, 1), &[&mut next], 0, &places[..1], &heads);
+    let mut out = Buffer::<f32>::default();
+    out.shaped(1, 4);
+    attend(&rows(1.0, 1), &[&mut next], 0, &places[..1], &how, &mut out);
+    assert_eq!(out.row(0), [7.0; 4]);
 }
 
 #[test]

@@ -195,13 +195,13 @@ fn gradient_of<S: Simd, N: Number>(
             let (task, out, cap) = (&tasks[i], to.slice_mut(i), cap_of(soft_cap));
             let from = from.as_ref().map(|from| from[i].0.slice(from[i].1));
             let other = other.as_ref().filter(|(rows, _)| i < rows.count);
-            let own;
+            let mut own;
             let other = match tail {
                 // The logits that the gradient takes the place of are read once more.
                 Tail::Itself(by) if task.reference_weight != 0.0 => {
                     own = from.unwrap_or(&*out).to_vec();
                     let label = (task.label as usize, task.log_sum_exp - task.loss);
-                    Some(Reference::itself(simd, &own, cap, by, label))
+                    Some(Reference::itself(simd, &mut own, cap, by, label))
                 }
                 _ => other.map(|(rows, cap)| Reference::new(simd, rows.slice(i), *cap)),
             };
@@ -256,8 +256,14 @@ impl<S: Simd, N: Number> RowGradient<'_, S, N> {
         run!(self.simd, {
             let (a, b, label) = (task.label_weight, task.reference_weight, task.label as usize);
             let mut mix = self.mix(task, a + b);
-            let (mut q_label, mut flat) =
-                (self.other.map_or(0.0, |other| other.log_probability(label).exp()), 0.0);
+            let rounded = f64::from(capped(self.from.unwrap_or(&*out)[label].widen(), self.cap));
+            // The row's sum takes the label as it stands in the rows.
+            let terms = |other: Reference<N>| {
+                let q = other.log_probability(label).exp();
+                let in_row = f64::from(other.one(label)).exp() * (rounded - task.log_sum_exp);
+                (q, q * task.loss + in_row)
+            };
+            let (mut q_label, mut flat) = self.other.map_or((0.0, 0.0), terms);
             if uniform && b != 0.0 {
                 q_label = 1.0 / out.len() as f64;
                 mix.flat = (b * q_label) as f32;

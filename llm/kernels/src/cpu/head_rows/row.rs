@@ -198,19 +198,25 @@ pub(super) struct Mix {
     pub(super) cap: f32,
 }
 
-/// The maximum of a row of logits, capped, and Σ exp(by·(z − max)).
-fn scaled<S: Simd, N: Number>(simd: S, row: &[N], cap: f32, by: f32) -> (f32, f64) {
+/// The largest of a row's logits, as it stands there.
+fn largest_of<S: Simd, N: Number>(simd: S, row: &[N]) -> f32 {
     run!(simd, {
         let (whole, rest) = row.as_chunks::<LANES>();
         let largest = whole.iter().fold(simd.splat(f32::NEG_INFINITY), |max, z| simd.read(z).max(max));
-        let largest = rest.iter().fold(largest.largest(), |max, z| max.max(z.widen()));
-        let largest = capped(largest, cap);
+        rest.iter().fold(largest.largest(), |max, z| max.max(z.widen()))
+    })
+}
+
+/// Σ exp(by·(z − largest)) of a row of logits, capped as `largest` is.
+fn scaled<S: Simd, N: Number>(simd: S, row: &[N], cap: f32, by: f32, largest: f32) -> f64 {
+    run!(simd, {
+        let (whole, rest) = row.as_chunks::<LANES>();
         let mut sum = simd.splat(0.0);
         for z in whole {
             sum = sum + ((maybe_capped(simd, z, cap) - simd.splat(largest)) * simd.splat(by)).exp();
         }
         let rest: f64 = rest.iter().map(|z| f64::from(by * (capped(z.widen(), cap) - largest)).exp()).sum();
-        (largest, f64::from(sum.sum()) + rest)
+        f64::from(sum.sum()) + rest
     })
 }
 
@@ -218,48 +224,70 @@ fn scaled<S: Simd, N: Number>(simd: S, row: &[N], cap: f32, by: f32) -> (f32, f6
 #[derive(Clone, Copy)]
 pub(super) struct Reference<'a, N> {
     row: &'a [N],
-    /// Of the logits times `by`.
-    log_sum_exp: f64,
     cap: f32,
     /// The inverse temperature.
     by: f32,
-    /// The label's logit times `by`, where it is known more exactly than the row has it.
-    label: Option<f64>,
+    /// What is subtracted before logits are multiplied by it, so that a large one does not multiply their rounding: the
+    /// largest.
+    shift: f32,
+    /// log Σ exp(by·(z − shift)).
+    rest: f64,
+    /// The label's logit, where it is known more exactly than the row has it.
+    label: Option<f32>,
 }
 
 impl<'a, N: Number> Reference<'a, N> {
     pub(super) fn new<S: Simd>(simd: S, row: &'a [N], cap: f32) -> Self {
         run!(simd, {
-            Self { row, log_sum_exp: sums(simd, row, cap).log_sum_exp(), cap, by: 1.0, label: None }
+            let rest = sums(simd, row, cap).log_sum_exp();
+            Self { row, cap, by: 1.0, shift: 0.0, rest, label: None }
         })
     }
 
     /// The prediction itself at an inverse temperature, from its row of logits, the label, and its exact logit (capped).
-    pub(super) fn itself<S: Simd>(simd: S, row: &'a [N], cap: f32, by: f64, label: (usize, f64)) -> Self {
-        let (max, sum) = scaled(simd, row, cap, by as f32);
-        let [rounded, exact] =
-            [f64::from(capped(row[label.0].widen(), cap)), label.1].map(|z| by * (z - f64::from(max)));
-        let sum = (sum - rounded.exp()).max(0.0) + exact.exp();
-        let label = Some(by * label.1);
-        Self { row, log_sum_exp: by * f64::from(max) + sum.ln(), cap, by: by as f32, label }
+    /// In the row the label's becomes no larger than the others: at a high inverse temperature its rounding is worth many
+    /// nats.
+    pub(super) fn itself<S: Simd>(
+        simd: S,
+        row: &'a mut [N],
+        cap: f32,
+        by: f64,
+        (label, exact): (usize, f64),
+    ) -> Self {
+        // Finite: the largest logit's distance from itself, 0, is multiplied by it.
+        let (by, exact) = ((by as f32).min(f32::MAX), exact as f32);
+        let rounded = std::mem::replace(&mut row[label], N::nearest(LEAST));
+        let others = largest_of(simd, row);
+        let largest = capped(others, cap);
+        let least = f64::from((capped(LEAST, cap) - largest) * by).exp();
+        let sum = scaled(simd, row, cap, by, largest) - least;
+        row[label] = N::nearest(rounded.widen().min(others));
+        let shift = largest.max(exact);
+        let [others, own] = [largest, exact].map(|z| f64::from((z - shift) * by).exp());
+        Self { row, cap, by, shift, rest: (sum * others + own).ln(), label: Some(exact) }
     }
 
     /// log q of the label.
     pub(super) fn log_probability(&self, label: usize) -> f64 {
-        let read = || f64::from(capped(self.row[label].widen(), self.cap) * self.by);
-        self.label.unwrap_or_else(read) - self.log_sum_exp
+        let z = self.label.unwrap_or_else(|| capped(self.row[label].widen(), self.cap));
+        f64::from((z - self.shift) * self.by) - self.rest
     }
 
     /// log q of the i-th sixteen of V tokens.
     #[inline(always)]
     pub(super) fn lanes<S: Simd>(&self, simd: S, i: usize, v: usize) -> Lanes<S> {
-        let z = maybe_capped(simd, &self.row[..v].as_chunks::<LANES>().0[i], self.cap);
-        z * simd.splat(self.by) - simd.splat(self.log_sum_exp as f32)
+        self.log_q(simd, maybe_capped(simd, &self.row[..v].as_chunks::<LANES>().0[i], self.cap))
+    }
+
+    /// log q of sixteen logits (capped).
+    #[inline(always)]
+    fn log_q<S: Simd>(&self, simd: S, z: Lanes<S>) -> Lanes<S> {
+        (z - simd.splat(self.shift)) * simd.splat(self.by) - simd.splat(self.rest as f32)
     }
 
     /// log q of a token.
     pub(super) fn one(&self, i: usize) -> f32 {
-        capped(self.row[i].widen(), self.cap) * self.by - self.log_sum_exp as f32
+        (capped(self.row[i].widen(), self.cap) - self.shift) * self.by - self.rest as f32
     }
 }
 
@@ -293,8 +321,9 @@ fn mixed<S: Simd, N: Number, const CAP: bool, const REFERENCE_CAP: bool>(
     run!(simd, {
         let n = out.len();
         let from = from.map(|from| from[..n].as_chunks::<LANES>());
-        let other = reference.map(|reference| (reference.row[..n].as_chunks::<LANES>(), reference));
+        let other = reference.map(|reference| (reference.row[..n].as_chunks::<LANES>().0, reference));
         let (out, out_rest) = out.as_chunks_mut::<LANES>();
+        let first = out.len() * LANES;
         let (log_sum_exp, scale, flat) =
             (simd.splat(mix.log_sum_exp), simd.splat(mix.scale), simd.splat(mix.flat));
         let weight = simd.splat(mix.reference_weight);
@@ -303,9 +332,9 @@ fn mixed<S: Simd, N: Number, const CAP: bool, const REFERENCE_CAP: bool>(
             let z = logits::<_, N, CAP>(simd, from.map_or(&*out, |(from, _)| &from[i]), mix.cap);
             let log_p = z - log_sum_exp;
             let mut x = scale.mul_sub(log_p.exp(), flat);
-            if let Some(((row, _), reference)) = &other {
+            if let Some((row, reference)) = &other {
                 let other = logits::<_, N, REFERENCE_CAP>(simd, &row[i], reference.cap);
-                let q = (other * simd.splat(reference.by) - simd.splat(reference.log_sum_exp as f32)).exp();
+                let q = reference.log_q(simd, other).exp();
                 x = weight.subtracted(q, x);
                 cross_entropy = q.subtracted(log_p, cross_entropy);
             }
@@ -320,9 +349,8 @@ fn mixed<S: Simd, N: Number, const CAP: bool, const REFERENCE_CAP: bool>(
             let z = capped(from.map_or(*out, |(_, rest)| rest[i]).widen(), mix.cap);
             let log_p = z - mix.log_sum_exp;
             let mut x = mix.scale * log_p.exp() - mix.flat;
-            if let Some(((_, rest), reference)) = &other {
-                let z = capped(rest[i].widen(), reference.cap);
-                let q = (z * reference.by - reference.log_sum_exp as f32).exp();
+            if let Some((_, reference)) = &other {
+                let q = reference.one(first + i).exp();
                 x -= mix.reference_weight * q;
                 sum -= f64::from(q * log_p);
             }
@@ -358,19 +386,18 @@ fn divergence_of<S: Simd, N: Number, const CAP: bool, const REFERENCE_CAP: bool>
     reference: Reference<N>,
 ) -> f64 {
     run!(simd, {
-        let ((whole, rest), (other, other_rest)) =
-            (row.as_chunks::<LANES>(), reference.row[..row.len()].as_chunks::<LANES>());
-        let [log_sum_p, log_sum_q] = [log_sum_exp as f32, reference.log_sum_exp as f32];
+        let ((whole, rest), (other, _)) = (row.as_chunks::<LANES>(), reference.row.as_chunks::<LANES>());
+        let log_sum_p = log_sum_exp as f32;
         let mut sum = simd.splat(0.0);
         for (z, other) in whole.iter().zip(other) {
             let log_p = logits::<_, N, CAP>(simd, z, cap) - simd.splat(log_sum_p);
-            let log_q = logits::<_, N, REFERENCE_CAP>(simd, other, reference.cap) - simd.splat(log_sum_q);
+            let log_q = reference.log_q(simd, logits::<_, N, REFERENCE_CAP>(simd, other, reference.cap));
             sum = log_q.exp().mul_add(log_q - log_p, sum);
         }
         let mut sum = f64::from(sum.sum());
-        for (z, other) in rest.iter().zip(other_rest) {
+        for (i, z) in rest.iter().enumerate() {
             let log_p = capped(z.widen(), cap) - log_sum_p;
-            let log_q = capped(other.widen(), reference.cap) - log_sum_q;
+            let log_q = reference.one(whole.len() * LANES + i);
             sum += f64::from(log_q.exp() * (log_q - log_p));
         }
         sum

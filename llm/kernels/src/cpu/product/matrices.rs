@@ -29,11 +29,11 @@ impl<S: Simd, N: Number, O: Number> Task<S, N, O> {
         let at_once = (TILES / (most * TILE).max(1)).clamp(1, tiles.len().max(1));
         let mut registers = amx.registers();
         ROOM.with_borrow_mut(|[laid_out, sums]| {
-            let (lines, lines_of_sums) = (most * TILE / LANES, amx::BLOCK * TILE / LANES);
+            let (lines, lines_of_sums) = ((most * TILE / LANES).max(1), amx::BLOCK * TILE / LANES);
             laid_out.resize(laid_out.len().max(at_once * lines), EMPTY);
             sums.resize(sums.len().max(at_once * lines_of_sums), EMPTY);
             for tiles in tiles.chunks(at_once) {
-                for (tile, into) in tiles.iter().zip(laid_out.chunks_mut(lines.max(1))) {
+                for (tile, into) in tiles.iter().zip(laid_out.chunks_mut(lines)) {
                     // SAFETY: there is room for a tile's words.
                     unsafe { self.lay_out(tile, &tile.groups[0], into.as_mut_ptr().cast()) };
                 }
@@ -43,7 +43,7 @@ impl<S: Simd, N: Number, O: Number> Task<S, N, O> {
                     let of_tile = |(tile, weights): (&Tile, &[Line])| {
                         self.factors(start, &tile.groups[0], weights.as_ptr().cast())
                     };
-                    let factors = || tiles.iter().zip(laid_out.chunks(lines.max(1))).map(of_tile);
+                    let factors = || tiles.iter().zip(laid_out.chunks(lines)).map(of_tile);
                     let steps = most.div_ceil(Factors::STEP).max(1);
                     for step in (0..steps).step_by(STEPS) {
                         for (factors, sums) in factors().zip(sums.chunks_mut(lines_of_sums)) {

@@ -48,9 +48,9 @@ const ROWS_PER_THREAD: usize = 128;
 /// `None` where libtorch multiplies as fast or faster.
 pub(crate) fn product(product: &Product, out: &Tensor) -> Option<()> {
     // Without instructions for bf16 libtorch would widen the weight first; with matrix instructions it compiles code for each
-    // number of rows.
+    // number of rows. A product of bf16 in f32 it would round to bf16.
     let in_one_go = product.x.kind() == Kind::Float || Backend::of_cpu() == Ok(Backend::Avx512Bf16);
-    if in_one_go && product.x.size()[0] < FEWEST {
+    if in_one_go && product.x.kind() == out.kind() && product.x.size()[0] < FEWEST {
         return None;
     }
     match (product.x.kind(), out.kind()) {

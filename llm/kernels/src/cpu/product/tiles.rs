@@ -67,7 +67,8 @@ pub(super) fn cuts(tiles: &[Tile], parts: usize) -> Vec<usize> {
         let wanted = part * all / parts;
         (0..=tiles.len()).min_by_key(|cut| before[*cut].abs_diff(wanted)).unwrap_or(0)
     };
-    (0..=parts).map(nearest).collect()
+    // To the end: tiles that read nothing are written all the same.
+    (0..parts).map(nearest).chain([tiles.len()]).collect()
 }
 
 /// The same, if no part has then much more to do than the others.

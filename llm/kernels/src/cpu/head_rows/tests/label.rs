@@ -49,6 +49,20 @@ fn the_divergence_from_itself_takes_the_exact_label() {
     }
 }
 
+/// The label's rounding is worth up to thousands of nats, in either direction.
+#[test]
+fn a_low_temperature_takes_the_exact_label() {
+    crate::needs_kernels!();
+    let (case, exact) = case();
+    for by in [1e3, 1e5, 1e300] {
+        let (log_p, q) =
+            (exact.log_softmax(1, Kind::Double), ((&exact - 24.0) * by).softmax(1, Kind::Double));
+        let cross_entropy = -(&q * &log_p).sum_dim_intlist(1, true, Kind::Double);
+        let onto = Onto { logits: None, tail: Tail::Itself(by), reverse: false };
+        check(&case, &exact, &onto, &cross_entropy, &(log_p.exp() - q));
+    }
+}
+
 #[test]
 fn a_bucket_takes_the_exact_label() {
     crate::needs_kernels!();
