@@ -213,7 +213,7 @@ fn study(profile: Profile, lab: &Lab) -> Result<finetune::Work> {
     }
     if !study.missing.is_empty() && profile == Profile::Study {
         eprintln!(
-            "runs without it are not those that the plan asks for: `paper lab collect` does not keep them"
+            "runs without a part of the data are not those that the plan asks for: `paper lab collect` does not keep them"
         );
     }
     Ok(study)

@@ -150,7 +150,7 @@ impl Host {
     /// What computed: the processor, or a GPU beside it.
     pub fn computed_on(&self) -> String {
         match &self.device {
-            Some(device) => format!("{device} beside {}", self.cpu),
+            Some(_) => format!("a GPU beside {}", self.cpu),
             None => self.cpu.clone(),
         }
     }

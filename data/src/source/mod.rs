@@ -146,9 +146,7 @@ impl Source {
                 let about = fs::metadata(&path).map_err(|error| error.to_string())?;
                 if about.is_file() { Ok(Provided::in_place(path)) } else { Err(source("not a file")) }
             }
-            Kind::Debian { package, path } => {
-                Ok(package::debian(package, path, sha256, folders, scratch, bar)?)
-            }
+            Kind::Debian { package, path } => package::debian(package, path, sha256, folders, scratch, bar),
             Kind::Pypi { requirement, platform, member } => {
                 let wheel = package::Wheel {
                     requirement,
@@ -156,7 +154,7 @@ impl Source {
                     member: member.as_deref(),
                     sha256: self.stored.as_deref(),
                 };
-                Ok(wheel.provide(scratch, most, bar)?)
+                wheel.provide(scratch, most, bar)
             }
             Kind::Url(url) => {
                 http::fetch(url, scratch, most, bar)?;

@@ -12,6 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use tokensieve_base::files;
 
 use super::provided::Provided;
+use crate::error::Failure;
 use crate::folders::Folders;
 use crate::progress::Progress;
 use crate::sha256::sha256_of;
@@ -33,7 +34,7 @@ pub(super) fn debian(
     folders: &Folders,
     scratch: &Path,
     bar: &Progress,
-) -> Result<Provided, String> {
+) -> Result<Provided, Failure> {
     if Path::new(path).is_file() {
         return Ok(Provided::in_place(PathBuf::from(path)));
     }
@@ -59,14 +60,14 @@ fn in_tree(
     sha256: Option<&str>,
     scratch: &Path,
     unpack: impl FnOnce(&Path) -> Result<(), String>,
-) -> Result<PathBuf, String> {
+) -> Result<PathBuf, Failure> {
     let file = tree.join(path);
     let name = tree.file_name().unwrap_or_default().to_string_lossy();
     let lock = tree.with_file_name(format!(".{name}.lock"));
     let trees = tree.parent().unwrap_or(tree);
-    fs::create_dir_all(trees).map_err(|error| format!("{}: {error}", trees.display()))?;
+    fs::create_dir_all(trees).map_err(files::Error::at(trees))?;
     // Two processes may want two files of one package.
-    let _held = files::wait_for(&lock).map_err(|error| error.to_string())?;
+    let _held = files::wait_for(&lock)?;
     let is_right = || match sha256 {
         Some(sha256) => sha256_of(&file).is_ok_and(|found| found == sha256),
         None => file.is_file(),
@@ -78,13 +79,13 @@ fn in_tree(
         unpack(&new)?;
         // What is there, if anything, gives way to a whole one only.
         let _ = fs::rename(tree, scratch.join("old"));
-        fs::rename(&new, tree).map_err(|error| format!("{}: {error}", tree.display()))?;
+        fs::rename(&new, tree).map_err(files::Error::at(tree))?;
         let _ = fs::remove_dir_all(scratch);
         if !is_right() {
             others().insert(tree.to_owned());
         }
     }
-    if file.is_file() { Ok(file) } else { Err(format!("the package has no file /{path}")) }
+    if file.is_file() { Ok(file) } else { Err(format!("the package has no file /{path}").into()) }
 }
 
 /// Uses the system's package lists, or private ones where those are empty or outdated; that needs no root.
@@ -130,7 +131,7 @@ pub(super) struct Wheel<'a> {
 
 impl Wheel<'_> {
     /// Downloads it below `scratch`; the file to extract has `most` bytes at most.
-    pub(super) fn provide(&self, scratch: &Path, most: u64, bar: &Progress) -> Result<Provided, String> {
+    pub(super) fn provide(&self, scratch: &Path, most: u64, bar: &Progress) -> Result<Provided, Failure> {
         bar.print(&format!("downloading Python package {}", self.requirement));
         empty(scratch)?;
         let mut pip = Command::new("python3");
@@ -159,7 +160,7 @@ impl Wheel<'_> {
         if let Some(expected) = self.sha256 {
             let found = sha256_of(&wheel).map_err(|error| error.to_string())?;
             if found != expected {
-                return Err(format!("the wheel has sha256 {found}, not {expected}"));
+                return Err(format!("the wheel has sha256 {found}, not {expected}").into());
             }
         }
         let path = scratch.join("member");
@@ -183,9 +184,9 @@ pub(super) fn has_pip() -> bool {
     run(Command::new("python3").args(["-m", "pip", "--version"])).is_ok()
 }
 
-fn empty(folder: &Path) -> Result<(), String> {
-    files::remove_folder(folder).map_err(|error| error.to_string())?;
-    fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))
+fn empty(folder: &Path) -> Result<(), files::Error> {
+    files::remove_folder(folder)?;
+    fs::create_dir_all(folder).map_err(files::Error::at(folder))
 }
 
 fn only_file(folder: &Path, extension: &str) -> Result<PathBuf, String> {
@@ -257,7 +258,7 @@ mod tests {
         assert_eq!(get(None), is("wrong", 1));
 
         let failed = in_tree(&tree, "usr/f", Some(&sha256), &scratch, |_| Err("no apt".to_owned()));
-        assert_eq!(failed.unwrap_err(), "no apt");
+        assert_eq!(failed.unwrap_err().to_string(), "no apt");
         assert_eq!(fs::read_to_string(tree.join("usr/f")).unwrap(), "wrong");
         fs::write(tree.join("usr/other"), "of the old tree").unwrap();
         assert_eq!(get(Some(&sha256)), is("right", 2));
@@ -274,6 +275,6 @@ mod tests {
         let none = in_tree(&tree, "usr/none", None, &scratch, |new| {
             fs::create_dir_all(new).map_err(|error| error.to_string())
         });
-        assert_eq!(none.unwrap_err(), "the package has no file /usr/none");
+        assert_eq!(none.unwrap_err().to_string(), "the package has no file /usr/none");
     }
 }

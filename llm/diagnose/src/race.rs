@@ -122,7 +122,10 @@ impl Race {
 
     /// What it shows, in a sentence.
     pub fn verdict(&self) -> String {
-        let Some(best) = self.rows.get(1) else { return format!("`{PLAIN}` has no rival") };
+        let Some(best) = self.rows.get(1) else {
+            let what = if self.failed.is_empty() { "has no rival" } else { "alone is left" };
+            return format!("`{PLAIN}` {what}");
+        };
         let (name, measure) = (&best.objective, self.measure.name());
         match best.beside_plain.as_ref().map(|beside| &beside[self.measure as usize]) {
             Some(found) if found.is_better() => {

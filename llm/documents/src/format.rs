@@ -285,7 +285,7 @@ fn tools(row: &Map<String, Value>) -> Result<Vec<Value>, String> {
     found.ok_or_else(|| "`tools` must be a list of functions, or such a list as JSON text".to_owned())
 }
 
-/// The fields of a message for the chat template. Null and empty values, which tables have in every row, count as missing.
+/// The fields of a message for the chat template. Null, false and empty values, which tables have in every row, count as missing.
 fn fields(turn: &Map<String, Value>) -> Result<Map<String, Value>, String> {
     if turn.get(OLD_CALL).is_some_and(|call| !call.is_null()) {
         return Err(format!("`{OLD_CALL}` is not supported; write the call as `tool_calls`"));
@@ -365,7 +365,7 @@ fn joined(parts: &[Value]) -> Result<String, String> {
 /// Whether a row has something under a key. Null and empty values, which tables have in every row, count as missing.
 fn is_given(row: &Map<String, Value>, key: &str) -> bool {
     match row.get(key) {
-        None | Some(Value::Null) => false,
+        None | Some(Value::Null | Value::Bool(false)) => false,
         Some(Value::String(text)) => !text.trim().is_empty(),
         Some(Value::Array(list)) => !list.is_empty(),
         Some(Value::Object(map)) => !map.is_empty(),

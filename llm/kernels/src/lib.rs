@@ -12,8 +12,8 @@
 //! - `avx2`: the same kernels, compiled for AVX2 and FMA. bf16 is widened where it is multiplied and rounded as the
 //!   instructions of `avx512-bf16` round it; f32 is faster.
 //! - `neon`: the same kernels on 64-bit Arm processors, with bf16 as in `avx2`.
-//! - `plain`: libtorch's own operators, right without any of these instructions, and for f64 too. bf16 is a form of storage there: every
-//!   operation computes in f32 and rounds its result once, as the kernels do.
+//! - `plain`: libtorch's own operators, right without any of these instructions, and for f64 too. bf16 is a form of storage
+//!   there: every operation computes in f32 and rounds its result once, as the kernels do.
 //! - `cuda`: on a GPU, libtorch's products and flash attention, and kernels of our own for all else (`cuda/kernels.cu`), which
 //!   NVRTC compiles there; libtorch's operators where it cannot.
 //!

@@ -15,27 +15,31 @@ const ADDRESSES: usize = 1 << 40;
 /// Keeps what training frees, in one place and in huge pages: fresh pages cost 15–20 % of a step otherwise (measured
 /// with a careful `PyTorch` loop, 554 → 648 tokens/s). Where the system does not allow it, tensors stay where they were.
 ///
-/// Tensors that the memory cannot hold are then an error of libtorch, not the end of the process.
-pub fn keep() {
-    shim::use_arena(ADDRESSES, limit().unwrap_or(ADDRESSES));
+/// Tensors that the memory cannot hold are then an error of libtorch, not the end of the process. Returns whether the system
+/// allows it.
+pub fn keep() -> bool {
+    shim::use_arena(ADDRESSES, limit().unwrap_or(ADDRESSES))
 }
 
-/// Bytes that this process can have at most: the machine's memory, or what control groups leave of it, and its swap.
+/// Bytes that this process can have at most: the machine's memory and swap, or what control groups leave of them.
 fn limit() -> Option<usize> {
     let sizes = fs::read_to_string("/proc/meminfo").ok()?;
     let size = |name: &str| sizes.lines().find_map(|line| kilobytes(line.strip_prefix(name)?));
-    let group = group_limit().unwrap_or(u64::MAX);
-    usize::try_from(size("MemTotal:")?.min(group) + size("SwapTotal:").unwrap_or(0)).ok()
+    let within = |size: u64, files: [Option<&str>; 2]| size.min(group_limit(files).unwrap_or(u64::MAX));
+    let memory = within(size("MemTotal:")?, [Some("memory.max"), Some("memory.limit_in_bytes")]);
+    let swap = within(size("SwapTotal:").unwrap_or(0), [Some("memory.swap.max"), None]);
+    usize::try_from(within(memory + swap, [None, Some("memory.memsw.limit_in_bytes")])).ok()
 }
 
-/// The least limit of the control groups that this process is in, of either version.
-fn group_limit() -> Option<u64> {
+/// The least number that the control groups which this process is in have in a file, whose names are those of the second
+/// and of the first version.
+fn group_limit([new, old]: [Option<&str>; 2]) -> Option<u64> {
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
     let of_line = |line: &str| {
         let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
         let (root, file) = match controllers {
-            "" => ("/sys/fs/cgroup", "memory.max"),
-            "memory" => ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
+            "" => ("/sys/fs/cgroup", new?),
+            "memory" => ("/sys/fs/cgroup/memory", old?),
             _ => return None,
         };
         // In a container the path may be the host's: what is not there says nothing. `max` is no number.

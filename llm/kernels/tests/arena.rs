@@ -28,7 +28,10 @@ fn machine() -> i64 {
 
 #[test]
 fn freed_places_are_taken_again_and_what_the_machine_has_not_is_refused() {
-    memory::keep();
+    if !memory::keep() {
+        println!("skipped: freed places are taken again (needs a terabyte of addresses)");
+        return;
+    }
     let (first, second, third) = (bytes(MIB), bytes(MIB), bytes(MIB));
     let start = place(&first);
     assert_eq!([place(&second), place(&third)], [start + MIB as usize, start + 2 * MIB as usize]);

@@ -91,21 +91,25 @@ impl World {
                 })?,
                 port,
                 store_is_kept: variable("TORCHELASTIC_USE_AGENT_STORE").is_some_and(|value| value == "True"),
-                attempt: attempt(&variable),
+                attempt: attempt(rank, &variable),
             }));
         }
         Ok(None)
     }
 }
 
-/// Of torchrun the number of the start; of others the step's or the job's name, which no other has that finds the same store,
-/// such as that of two steps on one machine with the usual port.
-fn attempt(variable: &impl Fn(&str) -> Option<String>) -> String {
-    let step = || Some(format!("{}.{}", variable("SLURM_JOB_ID")?, variable("SLURM_STEP_ID")?));
-    variable("TORCHELASTIC_RESTART_COUNT")
-        .or_else(|| variable("PMIX_NAMESPACE"))
-        .or_else(step)
-        .unwrap_or_default()
+/// What the launcher, which is told by its name for the rank, calls this start of its processes. Two that are at work on one
+/// machine find the same store at the usual port.
+fn attempt(rank: &str, variable: &impl Fn(&str) -> Option<String>) -> String {
+    let named = match rank {
+        "RANK" => variable("TORCHELASTIC_RESTART_COUNT"),
+        "SLURM_PROCID" => {
+            variable("SLURM_JOB_ID").zip(variable("SLURM_STEP_ID")).map(|(job, step)| format!("{job}.{step}"))
+        }
+        "OMPI_COMM_WORLD_RANK" => variable("PMIX_NAMESPACE"),
+        _ => None,
+    };
+    named.unwrap_or_default()
 }
 
 fn wrong(variable: &str, what: String) -> Error {
@@ -160,6 +164,18 @@ mod tests {
             world(&named).unwrap().unwrap().attempt
         });
         assert_eq!(attempts, ["7.0", "7.1"]);
+        // Ranks by hand, a step for each: all of them find each other.
+        let attempts = ["0", "1"].map(|id| {
+            let variables = [
+                ("RANK", id),
+                ("WORLD_SIZE", "2"),
+                ("MASTER_ADDR", "a"),
+                ("SLURM_JOB_ID", "7"),
+                ("SLURM_STEP_ID", id),
+            ];
+            world(&variables).unwrap().unwrap().attempt
+        });
+        assert_eq!(attempts, ["", ""]);
         let mpi = [
             ("OMPI_COMM_WORLD_RANK", "1"),
             ("OMPI_COMM_WORLD_SIZE", "2"),

@@ -231,11 +231,11 @@ impl Lab {
             return Ok((folder, false));
         }
         let partial = folder.with_extension("partial");
+        let before = spent(&partial);
         if !matches!(job.verb, Verb::Train | Verb::Evaluate) {
             remove_folder(&partial)?;
         }
         fs::create_dir_all(&partial).with_context(|| format!("making {}", partial.display()))?;
-        let before = spent(&partial);
         let start = Instant::now();
         let (command, program_sha256) = match &self.maker {
             Maker::Fixture { .. } => {

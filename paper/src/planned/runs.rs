@@ -221,9 +221,9 @@ fn collecting(file: &Path) -> Result<File> {
     if let Some(folder) = file.parent() {
         fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
     }
-    let mut lock = file.as_os_str().to_owned();
-    lock.push(".lock");
-    files::wait_for(Path::new(&lock)).context("waiting for the process that collects outcomes")
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    files::wait_for(&file.with_file_name(format!(".{name}.lock")))
+        .context("waiting for the process that collects outcomes")
 }
 
 /// What [`PlannedRuns::collect`] did.

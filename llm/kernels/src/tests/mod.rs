@@ -337,6 +337,8 @@ fn kernels_agree_with_plain_operators() {
 
 #[test]
 fn results_do_not_depend_on_threads() {
+    // Of libtorch's products nobody says so.
+    crate::needs_kernels!();
     let (layout, how) = (
         Layout { prefix: 24, lengths: vec![70, 130, 9, 44, 1, 90] },
         plain_attention(Heads { queries: 9, keys: 3, dim: 64 }),
@@ -367,6 +369,8 @@ fn results_do_not_depend_on_threads() {
 
 #[test]
 fn the_heads_results_do_not_depend_on_threads() {
+    // Of libtorch's products nobody says so.
+    crate::needs_kernels!();
     let [hidden, weight] = [50, 300].map(|n| random(&[n, 40], n as u64).to_kind(Kind::BFloat16));
     let labels: Vec<u32> = (0..50).map(|i| i * 5).collect();
     let all = || {
