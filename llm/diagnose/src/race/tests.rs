@@ -184,4 +184,8 @@ fn a_rival_whose_loss_is_not_finite_is_out() {
     assert_eq!(places, [(PLAIN, 2), ("-p", 2)]);
     let [out] = &found.failed[..] else { panic!("{found:?}") };
     assert!(out.preset == rivals[1].name() && out.because.contains("NaN"), "{out:?}");
+    // Where no other is left.
+    let alone = Race { rows: found.rows[..1].to_vec(), ..found.clone() };
+    assert_eq!(alone.verdict(), "`mle` alone is left");
+    assert_eq!(Race { failed: Vec::new(), ..alone }.verdict(), "`mle` has no rival");
 }
