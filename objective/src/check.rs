@@ -41,23 +41,54 @@ const VOCABULARY: u32 = 32_000;
 /// Among how many other tokens the predictions share out what they do not give to the label.
 const OTHERS: [u32; 4] = [1, 4, 100, VOCABULARY - 1];
 
-/// The tokens at which an expression is checked, each under an agreeing, a doubtful and a contradicting reference. Their
+/// Losses under an agreeing, a doubtful and a contradicting model, and divergences from it.
+const OF_OTHER_MODELS: [f64; 3] = [0.05, 0.7, 5.0];
+
+/// Means over a batch are checked as if all its labels had one of these probabilities.
+const OF_BATCHES: [f64; 4] = [1e-6, 0.1, 0.5, 0.99];
+
+/// The tokens at which an expression is checked, each under references and bases that agree, doubt and contradict. Their
 /// predictions are possible ones, so that a factor which no prediction makes negative passes: `entropy - bald`.
 fn tokens(expression: &Expression) -> impl Iterator<Item = (f64, TokenStats)> {
-    let others = if SPREAD.iter().any(|variable| expression.reads(*variable)) { &OTHERS[..] } else { &[1] };
+    let reads = |of: &[Variable]| of.iter().any(|variable| expression.reads(*variable));
+    let others = if reads(&SPREAD) { &OTHERS[..] } else { &[1] };
+    // What is not read needs no values of its own.
+    let values = |of: &[Variable]| if reads(of) { &OF_OTHER_MODELS[..] } else { &OF_OTHER_MODELS[..1] };
+    let references = values(&[Variable::ReferenceLoss, Variable::PReference, Variable::ReferenceMass]);
+    let bases = values(&[Variable::BaseLoss, Variable::PBase]);
+    let divergences = values(&[Variable::Divergence]);
     let predictions = probabilities().flat_map(move |p| others.iter().map(move |n| (p, prediction(p, *n))));
-    predictions.flat_map(|(p, prediction)| {
-        [0.05, 0.7, 5.0].into_iter().map(move |other| {
-            let token = TokenStats {
-                reference_loss: Some(other),
-                reference_mass: Some((1.05 - other).clamp(0.01, 1.0)),
-                divergence: Some(other),
-                base_loss: Some(other),
-                ..prediction
-            };
-            (p, token)
-        })
+    predictions.flat_map(move |(p, prediction)| {
+        let models = references.iter().flat_map(move |reference| {
+            bases
+                .iter()
+                .flat_map(move |base| divergences.iter().map(move |distance| (reference, base, distance)))
+        });
+        models.map(move |(reference, base, distance)| (p, beside(prediction, *reference, *base, *distance)))
     })
+}
+
+/// A prediction beside a reference's and a base's.
+fn beside(prediction: TokenStats, reference: f64, base: f64, divergence: f64) -> TokenStats {
+    TokenStats {
+        reference_loss: Some(reference),
+        reference_mass: Some((1.05 - reference).clamp(0.01, 1.0)),
+        divergence: Some(divergence),
+        base_loss: Some(base),
+        ..prediction
+    }
+}
+
+/// Expressions as they are where a batch has one token, and with the means that other batches may have.
+fn in_batches<const N: usize>(expressions: [&Expression; N]) -> Vec<[Expression; N]> {
+    let mut all = vec![expressions.map(Clone::clone)];
+    if expressions.iter().any(|expression| expression.averages()) {
+        all.extend(OF_BATCHES.map(|p| {
+            let token = beside(prediction(p, 1), 0.7, 0.7, 0.7);
+            expressions.map(|expression| expression.settled(&mut |of| of.value(&token)))
+        }));
+    }
+    all
 }
 
 /// A token whose label has probability p; `others` tokens share the rest evenly. The label counts among the top 20.
@@ -93,9 +124,11 @@ fn refused(text: &str, expression: &Expression, problem: String, p: f64, token: 
 /// statistics may be zero at the ordinary ones: `-log p * (entropy > 2)`.
 pub(crate) fn loss(text: &str, loss: &Expression, pull: &Expression) -> Result<(), Error> {
     let mut largest: f64 = 0.0;
-    for (p, token) in tokens(loss) {
+    let batches = in_batches([loss, pull]);
+    let all = batches.iter().flat_map(|batch| tokens(loss).map(move |(p, token)| (batch, p, token)));
+    for ([settled, pull], p, token) in all {
         let refused = |problem: String| Err(refused(text, loss, problem, p, &token));
-        let (value, pull) = (loss.value(&token), pull.value(&token));
+        let (value, pull) = (settled.value(&token), pull.value(&token));
         if !value.is_finite() {
             return refused(format!("it is {value}, not finite,"));
         }
@@ -120,10 +153,12 @@ pub(crate) fn loss(text: &str, loss: &Expression, pull: &Expression) -> Result<(
 
 /// Rejects a weight that is not finite on (0, 1]. Its sign is free: an advantage can have either.
 pub(crate) fn weight(text: &str, weight: &Expression) -> Result<(), Error> {
-    for (p, token) in tokens(weight) {
-        let value = weight.value(&token);
-        if !value.is_finite() {
-            return Err(refused(text, weight, format!("the weight is {value}, not finite,"), p, &token));
+    for [settled] in in_batches([weight]) {
+        for (p, token) in tokens(weight) {
+            let value = settled.value(&token);
+            if !value.is_finite() {
+                return Err(refused(text, weight, format!("the weight is {value}, not finite,"), p, &token));
+            }
         }
     }
     Ok(())

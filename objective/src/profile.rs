@@ -46,7 +46,7 @@ impl Bands {
         self.edges.partition_point(|edge| token.loss <= *edge)
     }
 
-    /// The probabilities between which a band lies: above the first, up to the second.
+    /// The probabilities between which a band lies: from the first on, below the second.
     pub fn range(&self, band: usize) -> (f64, f64) {
         let p = |loss: Option<&f64>, none: f64| loss.map_or(none, |loss| libm::exp(-loss.max(0.0)));
         let below = band.checked_sub(1).and_then(|before| self.edges.get(before));

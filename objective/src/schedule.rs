@@ -50,6 +50,9 @@ pub(crate) struct Clock {
     first: (f64, usize),
     /// The last steps' mean losses, a ring buffer.
     recent: Vec<f64>,
+    /// Steps without a loss.
+    #[serde(default)]
+    skipped: u64,
 }
 
 impl Clock {
@@ -89,8 +92,10 @@ impl Clock {
             if self.recent.len() < window {
                 self.recent.push(loss);
             } else {
-                self.recent[self.step as usize % window] = loss;
+                self.recent[(self.step - self.skipped) as usize % window] = loss;
             }
+        } else {
+            self.skipped += 1;
         }
         self.step += 1;
     }

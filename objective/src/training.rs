@@ -173,9 +173,10 @@ impl Training {
         }
         self.pull(stats, tokens)?;
         let adaptive = self.objective.selection.as_ref().map(|selection| selection.schedule);
-        let mean_loss = matches!(adaptive, Some(Schedule::Adaptive { .. })).then(|| {
+        // A batch in which everything is masked says nothing about what has been learnt.
+        let mean_loss = (matches!(adaptive, Some(Schedule::Adaptive { .. })) && tokens > 0).then(|| {
             let losses = stats.iter().filter(|token| token.weight != 0.0).map(|token| token.loss);
-            losses.sum::<f64>() / tokens.max(1) as f64
+            losses.sum::<f64>() / tokens as f64
         });
         self.clock.tick(mean_loss, self.plan);
         Ok(&self.output)

@@ -348,6 +348,21 @@ fn losses_that_cannot_be_trained_with_are_refused_with_the_place() {
     ] {
         Objective::loss(loss).unwrap_or_else(|error| panic!("{loss}: {error}"));
     }
+    // Where two other models differ, and in batches whose mean is not the token's own value.
+    for (loss, beside) in [
+        ("-log p * (base_loss - reference_loss)", "reference_loss = 0.7, base_loss = 0.05"),
+        ("-log p * (divergence - reference_loss)", "divergence = 0.05"),
+        ("loss * (loss - mean(loss))", ""),
+        ("-log p * (mean(p) - p)", ""),
+    ] {
+        let text = format!("selected = '{loss}'\nagainst = 'reference'");
+        let text = if loss.contains("mean") { format!("selected = '{loss}'") } else { text };
+        let error = refusal(&text);
+        assert!(error.contains("it increases") && error.contains(beside), "{loss}: {error}");
+    }
+    for loss in ["-mean(p) * log p", "loss * (loss > mean(loss))"] {
+        Objective::loss(loss).unwrap_or_else(|error| panic!("{loss}: {error}"));
+    }
     // A weight may have either sign, but must be a number.
     assert!(Objective::from_toml("weight = 'advantage - 3'").is_ok());
     assert!(refusal("weight = '1 / (p - 0.5)'").contains("not finite"));

@@ -512,6 +512,24 @@ fn schedules_move_the_band() {
     let mut adaptive = MLE.select(short).unwrap().begin(Plan { steps: 8, ..PLAN });
     let kept = [1.0, 0.5, 0.5, 2.0, 1.0].map(|scale| adaptive.pulls(&scaled(scale)).unwrap().kept);
     assert_eq!(kept, [100, 100, 60, 60, 100]);
+
+    // Batches in which everything is masked say nothing of what has been learnt.
+    let by = Selection { schedule: Schedule::Adaptive { from }, ..by_loss(0.8, 1.0) };
+    let run = |masked: bool| -> Vec<usize> {
+        let mut adaptive = MLE.select(by.clone()).unwrap().begin(Plan { steps: 30, ..PLAN });
+        let batches = [1.0, 1.0, 0.9, 0.8, 0.7, 0.7, 0.6, 0.6];
+        let kept = batches.iter().map(|scale| {
+            if masked {
+                let empty: Vec<TokenStats> =
+                    stats.iter().map(|token| TokenStats { weight: 0.0, ..*token }).collect();
+                assert_eq!(adaptive.pulls(&empty).unwrap().kept, 0);
+            }
+            adaptive.pulls(&scaled(*scale)).unwrap().kept
+        });
+        kept.collect()
+    };
+    assert_eq!(run(false), run(true));
+    assert!(run(false).last() < run(false).first());
 }
 
 #[test]

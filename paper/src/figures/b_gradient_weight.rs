@@ -16,7 +16,7 @@ impl crate::Figure for Figure {
             title: "Which tokens an objective pulls on",
             source: "B, section 2",
             caption: "Size of the gradient on the label's logit against the label's probability. A: the family \
-                      *f*_{α}(*p*) = (1 − *p*^{α})/α, from −log *p* (α = 0) over −*p* (α = 1) to −*p*^{10}-like. B: \
+                      *f*_{α}(*p*) = (1 − *p*^{α})/α, from −log *p* (α = 0) over −*p* (α = 1) to −*p*^{10}-like; α = −0.5 leaves the panel below *p* = 0.31. B: \
                       other objectives. C: where each curve of the family peaks, read off the grid, on the line α/(1 \
                       + α). Convex objectives pull on improbable tokens, concave ones on probable tokens.",
             protocol: "A distribution over 1,000 labels puts p on the label and spreads the rest evenly. The \

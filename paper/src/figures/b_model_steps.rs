@@ -26,7 +26,7 @@ pub(super) static POWERS: Ablation = Ablation {
     title: "From −log p over −p to −p¹⁰ with a real model",
     source: "B, figure 6: the family (1 − p^α)/α",
     caption: "Gain over −log *p* (α = 0) in the answers to the task, by the power α of (1 − *p*^α)/α, for the strong domain \
-              with 30 % of the results wrong and for the weak one, whose answers count by their likeness to the right ones. At plain training's rate and step length. Mean over seeds \
+              with 30 % of the results wrong and for the weak one, whose answers count by their likeness to the right ones. At plain training's rate, the gradients on the labels' logits as large as its own. Mean over seeds \
               with Student's 95 % interval, paired, where there are several.",
     axis: "α",
     curves: &[(
@@ -51,7 +51,7 @@ pub(super) static QUANTILES: Ablation = Ablation {
               above, or below, a threshold: that which this share of the tokens passes before training. The threshold \
               stays while probabilities move, and with them the share. For the strong domain with 30 % of the results \
               wrong and for the weak one, whose answers count by their likeness to the right ones. At plain training's \
-              rate and step length. Mean over seeds with Student's 95 % interval, paired, where there are several.",
+              rate, the gradients on the labels' logits as large as its own. Mean over seeds with Student's 95 % interval, paired, where there are several.",
     axis: "share of the tokens before training",
     curves: &[
         (

@@ -18,7 +18,8 @@ impl crate::Figure for Figure {
             caption: "Held-out loss of gradient descent on all rows, on the best 4 of 16 rows, on the 4 with the \
                       largest residuals, and on 4 at random. On the right the same for 4 of 8 coordinates, with the \
                       largest gradients as the heuristic. Median of 32 problems with its 95 % interval; solid at \
-                      step size 1/λ_{max}, dashed at N/k times that (coordinates: D/k). Above: correlated features. \
+                      step size 1/λ_{max}, dashed at N/k times that (coordinates: D/k); curves that leave a panel at its \
+                      top have diverged. Above: correlated features. \
                       Below: the same problems with ZᵀZ = I, where one full step solves the problem.",
             protocol: "min ½‖Zw − d‖² with N = 16 rows and D = 8 columns from w = 0: w ← w − λ Zᵀ(Zw − d), masked to \
                        k = 4 rows or to 4 entries of the gradient. The optimal mask is the one of all 1,820 (70) \
@@ -179,7 +180,7 @@ const CLAIMS: [Ahead; 7] = [
     Ahead {
         id: "residual-diverges",
         source: "ours, on A, appendix C.1",
-        statement: "At 3/λ_{max} the largest residuals end at over ten times the optimum's loss",
+        statement: "At 3/λ_{max} the largest residuals are soon at over ten times the optimum's loss",
         method: Method::TopResidual,
         step_size: 3.0,
         quantity: Quantity::OverOptimal,

@@ -21,9 +21,9 @@ impl crate::Figure for Figure {
             id: "a-12",
             title: "Training on one tenth of each batch, by rank of loss",
             source: "A, figure 12 and appendix C.2",
-            caption: "A, B: test accuracy of a small classifier when each step uses only the images whose loss lies \
+            caption: "Curves: test accuracy of a small classifier when each step uses only the images whose loss lies \
                       between two quantiles of the batch (coloured, mean and range over seeds), all images, or a \
-                      random tenth. C: accuracy after the last epoch, with 95 % intervals over seeds; horizontal \
+                      random tenth. Last panel: accuracy after the last epoch, with 95 % intervals over seeds; horizontal \
                       lines: all images (solid) and a random tenth (dashed).",
             protocol: "Network 784-32-16-10 with ReLU; plain gradient descent, learning rate 0.01, batch 256, 20 \
                        epochs on all 60,000 training images (pixels divided by 255); accuracy on all 10,000 test \

@@ -1,6 +1,6 @@
 //! Paper A, figure 2C: which uncertainty predicts whether an example helps, near the solution and far from it.
 
-use crate::claim::estimate;
+use crate::claim::{apart, estimate};
 use crate::{About, Claim, Declared, Evidence, Expected, Run, Table, columns};
 use anyhow::Result;
 use tokensieve_base::statistics::Estimate;
@@ -128,9 +128,12 @@ const CLAIMS: [Declared<[PolynomialRow]>; 5] = [
         source: SOURCE,
         evidence: Evidence::Paper,
         statement: "Far from the solution, aleatoric uncertainty matters less than near it.",
-        test: PAIRED,
+        test: "size of the mean correlation at the nearest s minus its size at the farthest; the interval is from both of theirs",
         expected: Expected::Above(0.0),
-        effect: |rows| farthest(rows, Uncertainty::Aleatoric).map(rise),
+        effect: |rows| {
+            let [near, far] = [nearest, farthest].map(|at| at(rows, Uncertainty::Aleatoric).map(level));
+            Some(apart(size(near?), size(far?)))
+        },
     },
 ];
 
@@ -146,6 +149,27 @@ fn level(row: &PolynomialRow) -> Estimate {
     estimate([row.correlation, row.correlation_low, row.correlation_high], row.repetitions)
 }
 
+/// Of an estimate without its sign.
+fn size(Estimate { value, low, high, n }: Estimate) -> Estimate {
+    let least = if low <= 0.0 && high >= 0.0 { 0.0 } else { low.abs().min(high.abs()) };
+    estimate([value.abs(), least, low.abs().max(high.abs())], n)
+}
+
 fn rise(row: &PolynomialRow) -> Estimate {
     estimate([row.rise, row.rise_low, row.rise_high], row.repetitions)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_has_no_sign() {
+        let of = |value, low, high| size(estimate([value, low, high], 3));
+        let ends = |of: Estimate| [of.value, of.low, of.high];
+        assert_eq!(ends(of(-0.3, -0.4, -0.2)), [0.3, 0.2, 0.4]);
+        assert_eq!(ends(of(0.1, -0.2, 0.4)), [0.1, 0.0, 0.4]);
+        // As large the other way is no less.
+        assert!(apart(of(-0.3, -0.4, -0.2), of(0.6, 0.5, 0.7)).high < 0.0);
+    }
 }

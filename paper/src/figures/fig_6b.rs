@@ -138,11 +138,14 @@ fn minus(own: &[Vec<Share>], other: &[Vec<Share>]) -> Vec<Vec<Share>> {
     own.iter().zip(other).map(of_data).collect()
 }
 
-/// Seed by seed the mean over the data on which there is a share.
+/// Seed by seed the mean over the data on which any seed has a share; of seeds that lack some of them there is none: their
+/// means would be of other data.
 fn mean_over_data(of_data: &[Vec<Share>]) -> Vec<Share> {
     let seeds = of_data.first().map_or(0, Vec::len);
+    let of_data: Vec<&Vec<Share>> =
+        of_data.iter().filter(|shares| shares.iter().any(Option::is_some)).collect();
     let of_seed = |seed: usize| {
-        let there: Vec<(f64, usize)> = of_data.iter().filter_map(|shares| shares[seed]).collect();
+        let there = of_data.iter().map(|shares| shares[seed]).collect::<Option<Vec<(f64, usize)>>>()?;
         let measures = there.iter().map(|(_, measures)| measures).sum();
         let mean = mean(&there.iter().map(|(share, _)| *share).collect::<Vec<_>>())?;
         Some((mean, measures))
@@ -192,3 +195,18 @@ const CLAIMS: [Declared<[Won]>; 2] = [
         effect: |rows| least(rows.iter().filter(|row| row.versus != "mle").map(Won::estimate)),
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mean_over_data_is_of_seeds_that_have_all_of_them() {
+        let (one, other) = (
+            vec![Some((0.0, 2)), Some((0.5, 2)), Some((1.0, 2))],
+            vec![Some((1.0, 3)), Some((0.5, 3)), None],
+        );
+        let none = vec![None; 3];
+        assert_eq!(mean_over_data(&[one, other, none]), [Some((0.5, 5)), Some((0.5, 5)), None]);
+    }
+}

@@ -2,7 +2,7 @@
 
 use super::oracle::of_study;
 use crate::oracle::measures::ANSWERS;
-use crate::oracle::{Grid, OracleMean, Quantity, Rate, Study};
+use crate::oracle::{Grid, OracleMean, Quantity, Study};
 use crate::picture::curve;
 use crate::{About, Run, Table};
 use anyhow::Result;
@@ -25,8 +25,7 @@ impl crate::Figure for Figure {
             caption: "Share of right answers (facts, results, copies) on held-out data minus that of −log *p*, against the \
                       mean probability that the model gives to the written answers of the training data before \
                       post-training, for clean data, wrong values at 10 and 30 %, wrong values that are another key's, and \
-                      several right spellings. Each objective at its own tuned rate. Last two panels: at plain training's \
-                      rate and step length. 95 % intervals over seeds, paired.",
+                      several right spellings. Each objective at its own tuned rate. 95 % intervals over seeds, paired.",
             ..of_study()
         }
     }
@@ -39,9 +38,7 @@ impl crate::Figure for Figure {
             let of = if groups[0] == "all" { Quantity::Kl } else { Quantity::Right };
             let grid = Grid { groups, of, ..grid };
             rows.extend(study.grid(&Grid { arms: &[PLAIN], ..grid }));
-            for rate in [Rate::Tuned, Rate::Matched] {
-                rows.extend(study.grid(&Grid { arms: &ARMS, versus: Some(PLAIN), rate, ..grid }));
-            }
+            rows.extend(study.grid(&Grid { arms: &ARMS, versus: Some(PLAIN), ..grid }));
         }
         rows.extend(study.grid(&Grid {
             arms: &["mle"],
@@ -61,17 +58,16 @@ impl crate::Figure for Figure {
                 .find(|row| row.measure == Quantity::Probability && row.data == data && row.from == from)
                 .map(|row| row.value)
         };
-        let panel = |data: &str, rate: Rate, title: &str| {
+        let panel = |data: &str| {
             let y = Axis::linear("right answers over −log *p*, points").points();
             let mut panel =
-                Panel::new(title, Axis::linear("mean probability of the answers").range(0.0, 1.0), y)
+                Panel::new(data, Axis::linear("mean probability of the answers").range(0.0, 1.0), y)
                     .with(Series::horizontal(0.0));
             for (index, arm) in ARMS.iter().enumerate() {
                 let is = |row: &&OracleMean| {
                     row.measure == Quantity::Right
                         && row.versus.is_some()
                         && row.data == data
-                        && row.rate == rate
                         && row.arm == *arm
                 };
                 let points: Vec<_> = rows
@@ -86,10 +82,6 @@ impl crate::Figure for Figure {
             }
             panel
         };
-        let mut panels: Vec<Panel> = DATA.iter().map(|data| panel(data, Rate::Tuned, data)).collect();
-        for data in ["clean", "uniform-30"] {
-            panels.push(panel(data, Rate::Matched, &format!("{data}, equal steps")));
-        }
-        Ok(Drawing::new(panels).columns(3).width(1040.0))
+        Ok(Drawing::new(DATA.map(panel)).columns(3).width(1040.0))
     }
 }

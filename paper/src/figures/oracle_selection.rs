@@ -35,7 +35,7 @@ impl crate::Figure for Figure {
                       on the quarter of the tokens with the largest loss (masked), entropy, excess loss (rho), epistemic \
                       uncertainty (bald), a random quarter, and the quarter with the largest true KL (truth), which no real \
                       model can know. First row: all tokens, each arm at its own rate; second: at plain training's, which \
-                      the arms not shown there have anyway; third: at plain training's rate and step length; last: by class, \
+                      the arms not shown there have anyway; third: at plain training's rate, the gradients on the labels' logits as large as its own; last: by class, \
                       at the arm's own rate, from capability 4. 95 % intervals over seeds, paired.",
             ..of_study()
         }

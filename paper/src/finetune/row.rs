@@ -15,7 +15,7 @@ row! {
     pub struct SeedMean {
         data: String = "what is trained on, as in paper/plans/study.toml",
         arm: String = "the way of training, as in the plan; `before`: none",
-        rate: Rate = "tuned: the arm's own learning rate; matched: plain training's rate and step length",
+        rate: Rate = "tuned: the arm's own learning rate; matched: plain training's rate, gradients on the labels' logits as large as its own",
         set: String = "a task, or documents: `test` (held out), `training` (trained on), or other data's, held out",
         minus: Option<String> = "the same measure of these documents is subtracted",
         measure: Quantity = "of documents, in nats per token: fitted (loss at the temperature at which it is least), \

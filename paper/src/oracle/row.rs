@@ -14,7 +14,7 @@ row! {
         arm: String = "the way of training, as in paper/plans/oracle.toml",
         from: usize = "capability of the model that it starts from, 1 (weak) to 5",
         data: String = "post-training data",
-        rate: Rate = "tuned: the arm's own rate; plain: plain training's; matched: that and its step length",
+        rate: Rate = "tuned: the arm's own rate; plain: plain training's; matched: that, gradients on the labels' logits as large as its own",
         step: Option<u64> = "step after which the model was measured; the last if empty, 0 before training",
         set: String = "documents: test (held out), deep (longer chains), former (pretraining's, held out), training",
         minus: Option<String> = "the same measure of these documents is subtracted",
@@ -71,10 +71,15 @@ impl Study {
     }
 
     /// The mean of a term, or of its difference from another arm's, over the seeds that have both; `None` where none has. The
-    /// other arm has its own rate; beside runs at plain training's rate it is their own run of plain training, if there is one.
+    /// other arm has its own rate; beside runs at plain training's rate it has that, in a run beside them if there is one.
     pub fn row(&self, term: &Term, versus: Option<&str>) -> Option<OracleMean> {
-        let rates = if term.rate == Rate::Tuned { &[Rate::Tuned][..] } else { &[Rate::Plain, Rate::Tuned] };
+        let rate_of = |arm: &str| self.work.plan.arms.get(arm).map(|arm| arm.rate);
         let others: Option<Vec<Term>> = versus.map(|arm| {
+            let rates: &[Rate] = match term.rate {
+                Rate::Tuned => &[Rate::Tuned],
+                rate if rate_of(arm) == rate_of(rate.arm_of(arm)) => &[Rate::Plain, Rate::Tuned],
+                _ => &[Rate::Plain],
+            };
             let other = |rate: &Rate| Term { arm: arm.to_owned(), rate: *rate, ..term.clone() };
             rates.iter().map(other).collect()
         });

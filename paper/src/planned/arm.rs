@@ -33,7 +33,7 @@ pub enum Rate {
     Tuned,
     /// Plain training's learning rate.
     Plain,
-    /// Plain training's learning rate and step length.
+    /// Plain training's learning rate, and gradients on the labels' logits as large as its own; the optimizer then sets the step.
     Matched,
     /// A learning rate to be compared with others; no table has one.
     Tried(f64),

@@ -217,26 +217,23 @@ fn conversations_that_qwen3_divides_are_whole_rows() {
 
 /// As a row with weights for many short spans has it.
 #[test]
-fn many_turns_take_no_longer_than_their_tokens() {
-    let seconds = |turns: usize| {
-        let turn = |number: usize| (format!("word{number}"), format!("{number} "));
-        let turns: Vec<(String, String)> = (0..turns).map(turn).collect();
-        let turns: Vec<(&str, [&str; 1])> =
-            turns.iter().map(|(prompt, response)| (prompt.as_str(), [response.as_str()])).collect();
-        let turns: Vec<(&str, &[&str])> =
-            turns.iter().map(|(prompt, response)| (*prompt, &response[..])).collect();
-        let document = [dialogue(0, &turns)];
-        let took = || {
-            let began = Instant::now();
-            assert_eq!(found(&document), []);
-            began.elapsed().as_secs_f64()
-        };
-        // The fastest: others use the processor too.
-        (0..3).map(|_| took()).fold(f64::INFINITY, f64::min)
+fn many_turns_take_seconds() {
+    let turn = |number: usize| (format!("word{number}"), format!("{number} "));
+    let turns: Vec<(String, String)> = (0..10_000).map(turn).collect();
+    let turns: Vec<(&str, [&str; 1])> =
+        turns.iter().map(|(prompt, response)| (prompt.as_str(), [response.as_str()])).collect();
+    let turns: Vec<(&str, &[&str])> =
+        turns.iter().map(|(prompt, response)| (*prompt, &response[..])).collect();
+    let document = [dialogue(0, &turns)];
+    let took = || {
+        let began = Instant::now();
+        assert_eq!(found(&document), []);
+        began.elapsed().as_secs_f64()
     };
-    // 256 times if each looked at all before it.
-    let ratio = seconds(16_000) / seconds(1_000);
-    assert!(ratio < 80.0, "{ratio}");
+    // The fastest of some: others use the processor too.
+    let took = (0..3).map(|_| took()).fold(f64::INFINITY, f64::min);
+    eprintln!("TOOK {took}");
+    assert!(took < 5.0, "{took} s");
 }
 
 #[test]
