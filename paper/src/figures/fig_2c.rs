@@ -166,9 +166,8 @@ mod tests {
     #[test]
     fn a_size_has_no_sign() {
         let of = |value, low, high| size(estimate([value, low, high], 3));
-        let ends = |of: Estimate| [of.value, of.low, of.high];
-        assert_eq!(ends(of(-0.3, -0.4, -0.2)), [0.3, 0.2, 0.4]);
-        assert_eq!(ends(of(0.1, -0.2, 0.4)), [0.1, 0.0, 0.4]);
+        assert_eq!(of(-0.3, -0.4, -0.2), estimate([0.3, 0.2, 0.4], 3));
+        assert_eq!(of(0.1, -0.2, 0.4), estimate([0.1, 0.0, 0.4], 3));
         // As large the other way is no less.
         assert!(apart(of(-0.3, -0.4, -0.2), of(0.6, 0.5, 0.7)).high < 0.0);
     }
