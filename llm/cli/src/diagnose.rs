@@ -229,7 +229,7 @@ impl Arguments {
     }
 }
 
-/// Writes every file that can be written; the first error is told.
+/// Writes every file that can be written, and returns the first error.
 fn write<'p>(files: impl Iterator<Item = (&'p Path, String)>) -> anyhow::Result<()> {
     let one = |(path, content): (&Path, String)| -> Result<()> {
         let destination = Destination::of(path)?;

@@ -42,7 +42,7 @@ fn group_limit([new, old]: [Option<&str>; 2]) -> Option<u64> {
             "memory" => ("/sys/fs/cgroup/memory", old?),
             _ => return None,
         };
-        // In a container the path may be the host's: what is not there says nothing. `max` is no number.
+        // In a container the path may be the host's: a file that is missing sets no limit, nor does the word `max`.
         let own = |group: &Path| fs::read_to_string(group.join(file)).ok()?.trim().parse().ok();
         let group = Path::new(root).join(path.trim_start_matches('/'));
         group.ancestors().take_while(|group| group.starts_with(root)).filter_map(own).min()

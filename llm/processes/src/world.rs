@@ -98,8 +98,8 @@ impl World {
     }
 }
 
-/// What the launcher, which is told by its name for the rank, calls this start of its processes. Two that are at work on one
-/// machine find the same store at the usual port.
+/// The launcher's name for this start of its processes; `rank` is the launcher's variable of the rank. Two launchers that run
+/// on one machine find the same store at the usual port.
 fn attempt(rank: &str, variable: &impl Fn(&str) -> Option<String>) -> String {
     let named = match rank {
         "RANK" => variable("TORCHELASTIC_RESTART_COUNT"),
