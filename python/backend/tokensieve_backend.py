@@ -96,16 +96,16 @@ def compiled():
     """Compiles the extension and the program; libtorch is fetched for that where there is none."""
     if not os.environ.get("LIBTORCH"):
         subprocess.run(["scripts/setup", "libtorch"], cwd=ROOT, check=True)
-    # One by one: together, the features of their dependencies would be united, and all of them compiled anew.
-    return artefact("tokensieve-python", "_objectives", "--lib"), artefact("tokensieve-cli", "tokensieve", "--bins")
+    # One by one: together, the features of their dependencies would be united, and all of them compiled anew. The
+    # variable says what is compiled in the program's place, as in scripts/lib.sh.
+    program = os.environ.get("TOKENSIEVE_BUILD") or "-p tokensieve-cli --bins"
+    return artefact("_objectives", "-p tokensieve-python --lib"), artefact("tokensieve", program)
 
 
-def artefact(package, name, kind):
-    # What stands in place of the two, as in scripts/lib.sh.
+def artefact(name, what):
     profile = os.environ.get("TOKENSIEVE_PROFILE", "release")
-    whole = os.environ.get("TOKENSIEVE_BUILD", "").split()
     command = ["cargo", "build", "--locked", f"--profile={profile}", "--message-format=json-render-diagnostics"]
-    command += whole or ["-p", package, kind]
+    command += what.split()
     done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE)
     for message in map(json.loads, done.stdout.splitlines()):
         is_artefact = message["reason"] == "compiler-artifact" and not message["profile"]["test"]
