@@ -7,6 +7,9 @@ use tokensieve_base::files::{LARGEST, read_text};
 
 use crate::{Error, Result};
 
+/// A byte order mark, which some editors begin a file with.
+const MARK: char = '\u{feff}';
+
 /// Reads a file with one JSON value per line.
 pub(crate) fn json_lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
     let lines = text(path)?;
@@ -21,9 +24,13 @@ pub(crate) fn json<T: DeserializeOwned>(path: &Path) -> Result<T> {
     serde_json::from_str(&text(path)?).map_err(|error| Error::line(path, error.line(), error))
 }
 
-/// Reads a whole file.
+/// Reads a whole file, without a byte order mark.
 pub(crate) fn text(path: &Path) -> Result<String> {
-    read_text(path, LARGEST).map_err(|error| Error::file(path, error.error))
+    let mut text = read_text(path, LARGEST).map_err(|error| Error::file(path, error.error))?;
+    if text.starts_with(MARK) {
+        text.drain(..MARK.len_utf8());
+    }
+    Ok(text)
 }
 
 #[cfg(test)]

@@ -133,6 +133,13 @@ impl Packer<'_> {
     fn path(&mut self, key: &[&str], from: &Path) -> Result<()> {
         let missing = |error| self.config.wrong(&key.join("."), format!("`{}`: {error}", from.display()));
         let from = from.canonicalize().map_err(missing)?;
+        if self.folder.canonicalize().is_ok_and(|folder| folder.starts_with(&from)) {
+            let what = format!(
+                "the bundle would lie in `{}`, which it is to hold; put it elsewhere",
+                from.display()
+            );
+            return Err(self.config.wrong(&key.join("."), what).into());
+        }
         let known = self.files.iter().position(|other| *other == from);
         let index = known.unwrap_or(self.files.len());
         // Two files may have the same name.
@@ -212,6 +219,15 @@ mod tests {
         let text = format!("model.source = \"{here}/tiny\"\ndata.train = \"{here}/rows.jsonl\"\n{keys}");
         fs::write(&config, text.replace("HERE", &here.to_string())).unwrap();
         (folder, config)
+    }
+
+    #[test]
+    fn a_bundle_does_not_hold_itself() {
+        let (folder, config) = bench("");
+        let tiny = folder.path().join("tiny");
+        let error = Arguments { folder: tiny.join("bundle"), config }.run().unwrap_err().to_string();
+        assert!(error.contains("`model.source`: the bundle would lie in"), "{error}");
+        assert_eq!(fs::read_dir(tiny).unwrap().count(), 1);
     }
 
     #[test]

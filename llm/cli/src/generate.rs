@@ -6,6 +6,7 @@ use std::process::exit;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use clap::builder::NonEmptyStringValueParser;
 use rand_chacha::rand_core::RngCore as _;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
@@ -55,7 +56,7 @@ pub struct Arguments {
     #[arg(long, default_value_t = REPLY_LIMIT, value_parser = count, allow_negative_numbers = true)]
     limit: usize,
     /// Stop text: the reply ends before it; may be given several times
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     stop: Vec<String>,
     /// Seed of all random numbers
     #[arg(long, default_value_t = Request::default().seed, value_parser = seed, allow_negative_numbers = true)]

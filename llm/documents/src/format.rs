@@ -150,7 +150,11 @@ impl Format {
                 {
                     prompt = format!("{prompt}\n\n{input}");
                 }
-                exchange(row, &prompt, either(row, "output", "response")?)
+                let answer = either(row, "output", "response")?;
+                if !row.contains_key(answer) {
+                    return Err("`output` (or `response`) is missing".to_owned());
+                }
+                exchange(row, &prompt, answer)
             }
             Self::Gsm8k if is_given(row, "context") => Err(CONTEXT.to_owned()),
             Self::Gsm8k => exchange(row, text(row, "question")?, "answer"),
@@ -274,7 +278,8 @@ fn only_response(messages: &[Message], has_own: &[bool], key: &str) -> Result<us
 fn tools(row: &Map<String, Value>) -> Result<Vec<Value>, String> {
     let list = |value: Option<&Value>| match value {
         None | Some(Value::Null) => Some(Vec::new()),
-        Some(Value::Array(list)) => Some(list.clone()),
+        // Schemas differ, so that tables may store each of them as text.
+        Some(Value::Array(list)) => list.iter().map(function).collect(),
         Some(_) => None,
     };
     let found = match row.get("tools") {
@@ -283,6 +288,15 @@ fn tools(row: &Map<String, Value>) -> Result<Vec<Value>, String> {
         value => list(value),
     };
     found.ok_or_else(|| "`tools` must be a list of functions, or such a list as JSON text".to_owned())
+}
+
+/// A function that may be called: an object, or one as JSON text.
+fn function(value: &Value) -> Option<Value> {
+    match value {
+        Value::Object(_) => Some(value.clone()),
+        Value::String(text) => serde_json::from_str(text).ok().filter(Value::is_object),
+        _ => None,
+    }
 }
 
 /// The fields of a message for the chat template. Null, false and empty values, which tables have in every row, count as missing.

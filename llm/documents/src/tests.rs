@@ -182,6 +182,11 @@ fn what_would_be_lost_makes_a_bad_row() {
     for row in [r#"{"instruction": "Q", "output": "A""#, r#"{"question": "Q", "answer": "A""#] {
         let error = sandbox.error(format!(r#"{row}, "tools": [{tool}]}}"#));
         assert!(error.contains("rows:1: the chat template ignores `tools`"), "{row}: {error}");
+        // Each may be JSON text, too.
+        let text = serde_json::to_string(tool).unwrap();
+        assert_eq!(sandbox.error(format!(r#"{row}, "tools": [{text}]}}"#)), error);
+        let wrong = sandbox.error(format!(r#"{row}, "tools": [5]}}"#));
+        assert!(wrong.contains("`tools` must be a list of functions"), "{wrong}");
         assert_eq!(shown(&sandbox.load(format!(r#"{row}, "tools": null}}"#)).unwrap()), [EXCHANGE]);
     }
     let asked = |extra: &str| {

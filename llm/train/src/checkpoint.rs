@@ -209,12 +209,17 @@ pub fn name(step: u64) -> String {
 pub fn is_of_a_run(name: &str) -> bool {
     let prefixes = [DAMAGED, UNFINISHED].into_iter();
     let step = prefixes.fold(name, |name, prefix| name.strip_prefix(prefix).unwrap_or(name));
-    step.strip_prefix(COMPLETE).is_some_and(|step| step.parse::<u64>().is_ok())
+    named_step(step).is_some()
+}
+
+/// The step that a checkpoint of this name was saved after. Any other way to write the step is the user's.
+fn named_step(text: &str) -> Option<u64> {
+    text.strip_prefix(COMPLETE)?.parse().ok().filter(|step| text == name(*step))
 }
 
 /// The checkpoints in a folder by their steps, the latest last. A folder that is not there has none.
 pub fn list(parent: &Path) -> Result<Vec<(u64, PathBuf)>> {
-    let step = |(name, path): (String, PathBuf)| Some((name.strip_prefix(COMPLETE)?.parse().ok()?, path));
+    let step = |(name, path): (String, PathBuf)| Some((named_step(&name)?, path));
     let mut found: Vec<(u64, PathBuf)> = entries(parent)?.into_iter().filter_map(step).collect();
     found.sort();
     Ok(found)
@@ -367,10 +372,13 @@ mod tests {
         assert!(failed.is_err());
         assert_eq!(fs::read_dir(parent).unwrap().count(), 3);
         fs::create_dir(parent.join(".writing-step-00000020")).unwrap();
+        // A copy under a name of the user's own is none of the run's.
+        fs::create_dir(parent.join("step-4")).unwrap();
+        assert!(!is_of_a_run("step-4") && is_of_a_run("damaged-step-00000004"));
         prune(parent, 2).unwrap();
         let left: Vec<_> = list(parent).unwrap().into_iter().map(|(step, _)| step).collect();
         assert_eq!(left, [10, 15]);
-        assert_eq!(fs::read_dir(parent).unwrap().count(), 2);
+        assert_eq!(fs::read_dir(parent).unwrap().count(), 3);
     }
 
     #[test]

@@ -111,23 +111,11 @@ impl ExistingRun {
     }
 }
 
-/// The configuration that a run derived in this folder, as text and parsed. It has keys that people leave to their
-/// defaults, every version's, and no remarks.
+/// The configuration that a run derived in this folder, as text and parsed.
 fn derived(out: &Path) -> Option<(String, Table)> {
-    const ALWAYS: [(&str, &str); 6] = [
-        ("model", "dtype"),
-        ("data", "skip_bad"),
-        ("train", "seed"),
-        ("train", "out"),
-        ("train", "micro_tokens"),
-        ("train", "keep_last"),
-    ];
-    let text = fs::read_to_string(out.join(CONFIG)).ok()?;
-    let table: Table = text.parse().ok()?;
-    let has =
-        |(section, key): &(&str, &str)| table.get(*section).is_some_and(|keys| keys.get(*key).is_some());
-    let remarks = text.lines().any(|line| line.trim_start().starts_with('#'));
-    (ALWAYS.iter().all(has) && !remarks).then_some((text, table))
+    let text = fs::read_to_string(out.join(CONFIG)).ok().filter(|text| Config::is_derived(text))?;
+    let table = text.parse().ok()?;
+    Some((text, table))
 }
 
 /// Refuses a folder without a derived configuration if something lies where a run writes, a result of these names
@@ -161,8 +149,12 @@ fn has_result(folder: &Path) -> bool {
 
 /// What `train.save_at` named, by the steps.
 fn saved_on_the_way(out: &Path) -> Result<Vec<(u64, PathBuf)>> {
-    let mut found = checkpoint::list(out)?;
-    found.retain(|(step, folder)| folder.file_name().is_some_and(|name| name == after(*step).as_str()));
+    let step = |(name, path): (String, PathBuf)| {
+        let step = name.strip_prefix("step-")?.parse().ok()?;
+        (name == after(step)).then_some((step, path))
+    };
+    let mut found: Vec<(u64, PathBuf)> = checkpoint::entries(out)?.into_iter().filter_map(step).collect();
+    found.sort();
     Ok(found)
 }
 
@@ -256,6 +248,22 @@ mod tests {
         fs::write(out.join(CONFIG), format!("# Mine.\n{}", config.derived())).unwrap();
         let error = refuse(&config).unwrap_err().to_string();
         assert!(error.contains("config.toml: is where the run writes"), "{error}");
+        // Written as a run writes it, but without what only a run writes.
+        fs::write(out.join(CONFIG), "[train]\nseed = 0\n").unwrap();
+        assert!(refuse(&config).is_err());
+    }
+
+    #[test]
+    fn what_another_version_derived_is_a_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = run(&folder.path().join("out"));
+        let text = config.derived();
+        let older = text.lines().filter(|line| !line.starts_with("ranking = "));
+        let older: String = older.flat_map(|line| [line, "\n"]).collect();
+        assert!(older.len() < text.len() && Config::is_derived(&older) && Config::is_derived(&text));
+        // A line of a text may look like a remark.
+        let odd = Config::parse(Path::new("x"), "[data]\ntrain = \"x\\n#ab\"\n", &[]).unwrap();
+        assert!(Config::is_derived(&odd.derived()), "{}", odd.derived());
     }
 
     #[test]

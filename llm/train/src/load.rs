@@ -1,12 +1,14 @@
 //! The data sets that a configuration names.
 
+use std::{fs, io};
+
 use serde_json::json;
 use tokensieve_base::files::{make_folder, write_atomically};
 use tokensieve_base::status;
 use tokensieve_documents::{DataSet, DataSource, Skipped};
 use tokensieve_model::text::Tokenizer;
 use tokensieve_model::weights::Checkpoint;
-use tokensieve_model::{Document, Result};
+use tokensieve_model::{Document, Error, Result};
 
 use crate::config::Config;
 
@@ -80,11 +82,15 @@ pub(crate) fn never_ends(set: &DataSet, tokenizer: &Tokenizer) -> Option<String>
 
 /// Writes which rows were left out, if any were.
 fn list_skipped(config: &Config, name: &str, set: &DataSet) -> Result<()> {
+    let path = config.train.out.join(format!("skipped-{name}.jsonl"));
     if set.skipped.is_empty() {
-        return Ok(());
+        // A run that ended before its first checkpoint may have left the rows of other data.
+        return match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io(&path)(error)),
+            _ => Ok(()),
+        };
     }
     make_folder(&config.train.out)?;
-    let path = config.train.out.join(format!("skipped-{name}.jsonl"));
     let line = |bad: &Skipped| format!("{}\n", json!({ "line": bad.line, "reason": bad.reason }));
     let lines: String = set.skipped.iter().map(line).collect();
     write_atomically(&path, lines.as_bytes())?;

@@ -17,7 +17,7 @@ pub(super) fn begin(
     found: Option<Found>,
 ) -> Result<Option<Found>> {
     let Some(group) = group else { return Ok(found) };
-    for (what, own) in identity(new) {
+    for (what, own) in identity(config, new) {
         all_same(&what, &group.gather(own.as_bytes()).map_err(Error::other)?).map_err(Error::Run)?;
     }
     let step = found.as_ref().map(|found| found.state.step.to_le_bytes().to_vec());
@@ -29,13 +29,15 @@ pub(super) fn begin(
 }
 
 /// What all processes of a run have in common: names and values. The configuration comes before what it names.
-fn identity(state: &State) -> Vec<(String, &str)> {
+fn identity(config: &Config, state: &State) -> Vec<(String, String)> {
     let mut all = vec![
-        ("version".to_owned(), env!("CARGO_PKG_VERSION")),
-        ("configuration".to_owned(), state.config.as_str()),
-        ("model".to_owned(), state.model.as_str()),
+        ("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+        ("configuration".to_owned(), state.config.clone()),
+        // No number depends on it, but processes wait for each other at each checkpoint.
+        ("train.save_every".to_owned(), config.train.save_every.to_string()),
+        ("model".to_owned(), state.model.clone()),
     ];
-    all.extend(state.data.iter().map(|(name, hash)| (format!("data set `{name}`"), hash.as_str())));
-    all.extend(state.reference.iter().map(|hash| ("reference".to_owned(), hash.as_str())));
+    all.extend(state.data.iter().map(|(name, hash)| (format!("data set `{name}`"), hash.clone())));
+    all.extend(state.reference.iter().map(|hash| ("reference".to_owned(), hash.clone())));
     all
 }

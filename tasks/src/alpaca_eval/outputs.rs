@@ -75,6 +75,7 @@ mod tests {
         assert_eq!(read(array, &["a", "b", "b"]).unwrap(), ["1", "2", "3"]);
         let lines = "{\"instruction\":\"a\",\"output\":\"1\"}\n\n{\"instruction\":\"b\",\"output\":\"2\"}\n";
         assert_eq!(read(lines, &["a", "b"]).unwrap(), ["1", "2"]);
+        assert_eq!(read(&format!("\u{feff}{lines}"), &["a", "b"]).unwrap(), ["1", "2"]);
     }
 
     #[test]

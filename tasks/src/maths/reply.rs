@@ -91,6 +91,7 @@ fn without_remarks(sentence: &str) -> &str {
     pattern!(
         CHANGE,
         r"(?ix)^n['’]t\b | \b(?: negative | minus | plus | times | twice | double | triple | half | squared | cubed
+        | sqrt | abs | exp | log | ln | lg | floor | ceil | a?(?:rc)?(?:sin|cos|tan)h? | cot | sec | csc | pi
         | factorial | percent | hundred | thousand | million | billion | trillion | dozen
         | (?: third | quarter | square | cube | root | power | multiple | factor | reciprocal | inverse )\s+of )\b"
     );
@@ -209,6 +210,17 @@ mod tests {
         ] {
             let is_five = found(reply).is_some_and(|found| equal(found, "5"));
             assert_eq!(is_five, !reply.contains("12"), "{reply}: {:?}", found(reply));
+        }
+        // A function or π in words is part of the answer.
+        for (reply, key) in [
+            ("The answer is sqrt(51).", "\\sqrt{51}"),
+            ("The answer is ln 51.", "\\ln 51"),
+            ("The answer is arctan(51).", "\\arctan 51"),
+            ("The answer is 51 pi.", "51\\pi"),
+            ("The answer is 51*pi", "51\\pi"),
+        ] {
+            let found = found(reply).unwrap();
+            assert!(equal(found, key) && !equal(found, "51"), "{reply}: {found}");
         }
         for reply in [
             "The answer isn't exactly 5.",

@@ -23,7 +23,7 @@ use tokensieve_model::{Error, Result};
 const START: &[u8] = b"{\"header\":";
 
 /// Ending of the name of a file of answers.
-pub(super) const ANSWERS: &str = "answers.jsonl";
+const ANSWERS: &str = "answers.jsonl";
 
 /// The file of answers that belongs to a file of results: `x.answers.jsonl` beside `x.json`.
 pub fn answers_path(out: &Path) -> PathBuf {
@@ -107,6 +107,13 @@ impl Answers {
         self.known.insert([line.task.clone(), line.id.clone(), line.sha256.clone()], line);
         Ok(())
     }
+}
+
+/// Whether a file is one of answers: its first line has the settings of an evaluation.
+pub(super) fn is_one(path: &Path) -> Result<bool> {
+    let (mut input, mut first) = (BufReader::new(File::open(path).map_err(Error::io(path))?), Vec::new());
+    // Of a file with a longer line somebody else says what is wrong.
+    Ok(read_line(&mut input, &mut first).is_ok() && header::settings(&first).is_some())
 }
 
 /// The replies to the questions of a task in the file of another evaluation, by the ids of the questions.

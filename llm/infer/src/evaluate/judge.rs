@@ -11,7 +11,7 @@ use tokensieve_tasks::alpaca_eval::{FEWEST_VERDICTS, LengthControl, instructions
 use tokensieve_tasks::judge::{self, Endpoint, Judge, Pairwise, both_orders, pairwise};
 use tokensieve_tasks::{Answer, Estimate, Measure};
 
-use super::answers::{self, ANSWERS, Answers, beside};
+use super::answers::{self, Answers, beside};
 use super::ask::stored_answer;
 use super::benchmark::Benchmark;
 use super::judging::{BASELINE, JUDGE, JudgeAddress, Judging};
@@ -198,7 +198,7 @@ fn baseline(
             other => Error::other(other),
         });
     }
-    if !which.ends_with(ANSWERS) {
+    if !answers::is_one(file)? {
         return read_outputs(file, instructions).map_err(Error::other);
     }
     let mut replies = answers::replies(file, TASK)?;

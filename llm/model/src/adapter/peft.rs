@@ -78,9 +78,10 @@ impl Adapter {
         ] {
             all.insert(key.to_owned(), value);
         }
-        // PEFT writes an alpha without a fraction as an integer.
+        // PEFT writes an alpha without a fraction as an integer. Above 2^53 not every float is one that has a fraction or
+        // that an i64 holds.
         all.extend(own.into_iter().map(|(key, value)| match value.as_f64() {
-            Some(x) if key == "lora_alpha" && x.fract() == 0.0 => (key, json!(x as i64)),
+            Some(x) if key == "lora_alpha" && x.fract() == 0.0 && x.abs() < 9e15 => (key, json!(x as i64)),
             _ => (key, value),
         }));
         all.extend(unsupported().map(|(key, value)| (key.to_owned(), value)));

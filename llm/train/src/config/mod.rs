@@ -239,11 +239,27 @@ impl Config {
         settings::write(self.settings.values())
     }
 
-    /// Whether it was read from this file and a person wrote the file: a derived configuration derives itself.
+    /// Whether it was read from this file and a person wrote the file.
     pub(super) fn is_by_hand(&self, file: &Path) -> bool {
         let (path, text) = self.settings.origin();
         let same = path.canonicalize().ok().zip(file.canonicalize().ok()).is_some_and(|(a, b)| a == b);
-        same && !Self::parse(path, text, &[]).is_ok_and(|config| config.derived() == text)
+        same && !Self::is_derived(text)
+    }
+
+    /// Whether a run derived this configuration, of this version or another: it has keys that people leave to their defaults,
+    /// and is as a run writes it, without remarks.
+    pub(super) fn is_derived(text: &str) -> bool {
+        const ALWAYS: [&str; 6] = [
+            "model.dtype",
+            "data.skip_bad",
+            "train.seed",
+            "train.out",
+            "train.micro_tokens",
+            "train.keep_last",
+        ];
+        Settings::written(Path::new(""), text).is_ok_and(|[own, _]| {
+            ALWAYS.iter().all(|key| own.contains_key(*key)) && settings::write(&own) == text
+        })
     }
 
     /// What the run reads (files, folders, names), with the keys that name it.
@@ -261,8 +277,8 @@ impl Config {
 
     /// Identifies what the run computes: the hash of all keys that its numbers depend on.
     pub fn hash(&self) -> String {
-        let mut values = self.settings.values().clone();
-        values.retain(|name, _| !keys::FREE.contains(&name.as_str()));
+        let values = self.settings.values().iter().filter(|(name, _)| !keys::FREE.contains(&name.as_str()));
+        let values = values.map(|(name, value)| (name.clone(), settings::number(name, value))).collect();
         format!("{:x}", Sha256::digest(settings::write(&values)))
     }
 
@@ -276,7 +292,8 @@ impl Config {
         let show = |value: Option<&Value>| value.map_or("not set".to_owned(), ToString::to_string);
         // Compared as text, because the order of patterns counts.
         let differ = |name: &&&String| {
-            !keys::FREE.contains(&name.as_str()) && show(ours.get(**name)) != show(theirs.get(**name))
+            let value = |of: Option<&Value>| show(of.map(|value| settings::number(name, value)).as_ref());
+            !keys::FREE.contains(&name.as_str()) && value(ours.get(**name)) != value(theirs.get(**name))
         };
         let line = |name: &String| {
             format!("{name}: {} there, {} here", show(theirs.get(name)), show(ours.get(name)))

@@ -309,6 +309,11 @@ fn flatten(prefix: &str, table: Table, origin: &Origin, into: &mut BTreeMap<Stri
                 let what = "is not a valid name for a held-out set: file names contain it, so it must not be empty or contain `.` or `/`";
                 return Err(origin.wrong(&name, what));
             }
+            (None, Value::Table(inner)) if prefix == "eval" && inner.is_empty() => {
+                return Err(
+                    origin.wrong(&name, format!("names no data set; give {name}.data, or leave it out"))
+                );
+            }
             (None, Value::Table(inner)) if is_table(&name) => flatten(&name, inner, origin, into)?,
             (None, value) if is_table(&name) => {
                 let found = shorten(&value.to_string());
@@ -350,6 +355,24 @@ fn settled(kind: Kind, value: Value) -> Value {
         Kind::Ranks | Kind::Pattern => value,
         Kind::Day => Value::String(keys::day(&value)),
         _ => sorted(value),
+    }
+}
+
+/// The value of a key whose numbers may have a fraction, all written with one: 0 and 0.0 are the same there.
+pub(super) fn number(name: &str, value: &Value) -> Value {
+    fn number(value: &Value) -> Value {
+        match value {
+            Value::Integer(n) => Value::Float(*n as f64),
+            Value::Array(list) => Value::Array(list.iter().map(number).collect()),
+            Value::Table(table) => {
+                Value::Table(table.iter().map(|(key, value)| (key.clone(), number(value))).collect())
+            }
+            other => other.clone(),
+        }
+    }
+    match known(name).map(|key| key.kind) {
+        Some(Kind::Number(..) | Kind::Positive(_) | Kind::Shares(_) | Kind::Pattern) => number(value),
+        _ => value.clone(),
     }
 }
 

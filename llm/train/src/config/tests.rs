@@ -162,6 +162,15 @@ fn mistakes_are_named_with_their_place_and_what_would_be_right() {
             "no preset is called `(1-p^0.5)/0.5`; an expression is given as `objective.selected`",
         ),
         ("[lora]\nr = 65537", "my.toml:4: `lora.r`: expected a whole number from 1 to 65536, found 65537"),
+        (
+            "[train]\nbetas = [0.9, 0.99999999]",
+            "my.toml:4: `train.betas`: is 1 as the f32 that steps are computed in; at most 0.9999999",
+        ),
+        (
+            "[train]\neps = 1e-50",
+            "my.toml:4: `train.eps`: is 0 as the f32 that steps are computed in; at least 1e-38",
+        ),
+        ("[eval.dev]", "my.toml:3: `eval.dev`: names no data set; give eval.dev.data, or leave it out"),
         ("[train]\neps = 0", "my.toml:4: `train.eps`: expected a number above 0, at most 1, found 0"),
         ("[train]\nsteps = 3\nepochs = 2", "my.toml:5: `train.epochs`: give train.steps or train.epochs"),
         ("[train]\nmomentum = 0.9", "has no effect with train.optimizer = \"adamw\""),
@@ -448,6 +457,14 @@ fn only_keys_that_move_numbers_make_another_run() {
         parse(PLAIN, &[&free[..], &["log.tensorboard=false", "log.selection=false"]].concat()).unwrap();
     assert_eq!(same.hash(), config.hash());
     assert!(same.differences(&config.derived()).unwrap().is_empty());
+    // A number is the same with and without a fraction; steps and shares of a run are not.
+    let written = ["train.weight_decay=1", "train.betas=[0, 0.5]", "lora.rank_pattern={q=8}"];
+    let same = written.map(|set| set.replace("=1", "=1.0").replace("[0,", "[0.0,"));
+    let same: Vec<&str> = same.iter().map(String::as_str).collect();
+    let (one, other) = (parse(PLAIN, &written).unwrap(), parse(PLAIN, &same).unwrap());
+    assert_eq!((one.hash(), one.differences(&other.derived()).unwrap().len()), (other.hash(), 0));
+    let [one, other] = ["train.warmup=0", "train.warmup=0.0"].map(|set| parse(PLAIN, &[set]).unwrap());
+    assert_ne!(one.hash(), other.hash());
     let other = parse(PLAIN, &["train.lr=1e-5", "train.steps=3"]).unwrap();
     assert_ne!(other.hash(), config.hash());
     assert_eq!(
