@@ -125,14 +125,10 @@ pub(super) fn train(settings: &mut Settings, file: &Path) -> Result<Train> {
         OptimizerName::AdamW => {
             let (betas, eps): ([f64; 2], f64) =
                 (settings.required("train.betas")?, settings.required("train.eps")?);
-            // A mean that takes nothing in, and a division by zero.
+            // A mean that takes nothing in.
             if betas.iter().any(|beta| *beta as f32 >= 1.0) {
                 let what = "is 1 as the f32 that steps are computed in; at most 0.9999999";
                 return Err(settings.wrong("train.betas", what));
-            }
-            if eps as f32 == 0.0 {
-                let what = "is 0 as the f32 that steps are computed in; at least 1e-38";
-                return Err(settings.wrong("train.eps", what));
             }
             (Optimizer::AdamW { betas, eps }, ["train.momentum"].as_slice())
         }
