@@ -209,17 +209,22 @@ pub fn name(step: u64) -> String {
 pub fn is_of_a_run(name: &str) -> bool {
     let prefixes = [DAMAGED, UNFINISHED].into_iter();
     let step = prefixes.fold(name, |name, prefix| name.strip_prefix(prefix).unwrap_or(name));
-    named_step(step).is_some()
+    named_step(step, self::name).is_some()
 }
 
-/// The step that a checkpoint of this name was saved after. Any other way to write the step is the user's.
-fn named_step(text: &str) -> Option<u64> {
+/// The step of which this is the name. Any other way to write the step is the user's.
+fn named_step(text: &str, name: fn(u64) -> String) -> Option<u64> {
     text.strip_prefix(COMPLETE)?.parse().ok().filter(|step| text == name(*step))
 }
 
 /// The checkpoints in a folder by their steps, the latest last. A folder that is not there has none.
 pub fn list(parent: &Path) -> Result<Vec<(u64, PathBuf)>> {
-    let step = |(name, path): (String, PathBuf)| Some((named_step(&name)?, path));
+    by_step(parent, name)
+}
+
+/// What lies in a folder under the names of steps, the latest last. A folder that is not there has nothing.
+pub fn by_step(parent: &Path, name: fn(u64) -> String) -> Result<Vec<(u64, PathBuf)>> {
+    let step = |(text, path): (String, PathBuf)| Some((named_step(&text, name)?, path));
     let mut found: Vec<(u64, PathBuf)> = entries(parent)?.into_iter().filter_map(step).collect();
     found.sort();
     Ok(found)

@@ -149,13 +149,7 @@ fn has_result(folder: &Path) -> bool {
 
 /// What `train.save_at` named, by the steps.
 fn saved_on_the_way(out: &Path) -> Result<Vec<(u64, PathBuf)>> {
-    let step = |(name, path): (String, PathBuf)| {
-        let step = name.strip_prefix("step-")?.parse().ok()?;
-        (name == after(step)).then_some((step, path))
-    };
-    let mut found: Vec<(u64, PathBuf)> = checkpoint::entries(out)?.into_iter().filter_map(step).collect();
-    found.sort();
-    Ok(found)
+    checkpoint::by_step(out, after)
 }
 
 /// Whether a file lists the rows that a run left out.

@@ -78,8 +78,7 @@ impl Adapter {
         ] {
             all.insert(key.to_owned(), value);
         }
-        // PEFT writes an alpha without a fraction as an integer. Above 2^53 not every float is one that has a fraction or
-        // that an i64 holds.
+        // PEFT writes an alpha without a fraction as an integer. Far above 2^53, where no f64 has one, an i64 holds not all.
         all.extend(own.into_iter().map(|(key, value)| match value.as_f64() {
             Some(x) if key == "lora_alpha" && x.fract() == 0.0 && x.abs() < 9e15 => (key, json!(x as i64)),
             _ => (key, value),
