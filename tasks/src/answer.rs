@@ -81,11 +81,25 @@ pub enum Answer {
     },
 }
 
+/// What begins and ends a block of reasoning in the replies of models that write one.
+pub const REASONING: [&str; 2] = ["<think>", "</think>"];
+
 impl Answer {
-    /// The reply's text.
+    /// What a text reply says once the reasoning that it may begin with has ended: nothing, where that has not.
+    pub fn said(&self) -> Option<&str> {
+        let Self::Reply { text, .. } = self else { return None };
+        let [begin, end] = REASONING;
+        Some(match text.rfind(end) {
+            Some(at) => text[at + end.len()..].trim_start(),
+            None if text.trim_start().starts_with(begin) => "",
+            None => text,
+        })
+    }
+
+    /// [`Answer::said`] of the answer to a question that asks for a reply.
     pub(crate) fn text(&self) -> Result<&str> {
         match self {
-            Self::Reply { text, .. } => Ok(text),
+            Self::Reply { .. } => Ok(self.said().unwrap_or_default()),
             Self::Likelihood { .. } => Err(Error::Setting(
                 "the question asks for a text reply, but the answer holds likelihoods".into(),
             )),
@@ -111,5 +125,24 @@ impl Answer {
                 "the question asks for likelihoods, but the answer is a text reply".into(),
             )),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasoning_is_not_a_part_of_the_answer() {
+        let said = |text: &str| {
+            let reply = Answer::Reply { text: text.into(), tokens: 1, ended: true };
+            reply.text().unwrap().to_owned()
+        };
+        for text in ["9", "<think>\n\n</think>\n\n9", "<think>7</think>9", "7 </think> 9"] {
+            assert_eq!(said(text), "9", "{text}");
+        }
+        assert_eq!(said("<think>\nIt is 7. No: 9"), "");
+        assert_eq!(said("A <think> of HTML\n"), "A <think> of HTML\n");
+        assert!(Answer::Likelihood { probabilities: vec![] }.text().is_err());
     }
 }

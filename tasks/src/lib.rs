@@ -68,7 +68,7 @@ mod registry;
 mod rows;
 mod task;
 
-pub use answer::{Answer, Ask, Message, Question};
+pub use answer::{Answer, Ask, Message, Question, REASONING};
 pub use error::{Error, Result};
 pub use interval::{compare, estimate};
 pub use make::{MAKES, make};

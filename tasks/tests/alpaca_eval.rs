@@ -63,14 +63,15 @@ fn the_805_instructions_are_those_of_the_public_outputs() {
     );
     let Some(files) = at_hand(catalogue().fetch("alpaca-eval-outputs")) else { return };
     assert_eq!(files.paths().len(), 8);
+    let all: Vec<usize> = (0..instructions.len()).collect();
     for (model, path) in files.paths() {
-        assert_eq!(read_outputs(path, &instructions).unwrap(), outputs(&catalogue(), model).unwrap());
+        assert_eq!(read_outputs(path, &instructions, &all).unwrap(), outputs(&catalogue(), model).unwrap());
     }
     let reply = Answer::Reply { text: "Grüß".into(), tokens: 3, ended: false };
     assert_eq!(task.tally(0, &reply).unwrap(), [[4.0, 1.0], [0.0, 1.0]]);
     let error = outputs(&catalogue(), "gpt-5").unwrap_err().to_string();
     assert!(error.contains("`gpt-5`") && error.contains("alpaca-7b, "), "{error}");
-    assert!(read_outputs(Path::new("/nowhere"), &[]).is_err());
+    assert!(read_outputs(Path::new("/nowhere"), &[], &[]).is_err());
 }
 
 #[test]

@@ -134,6 +134,9 @@ impl Arguments {
         let mut loaded = self.settings.load()?;
         let source = DataSource { max_length: Some(loaded.context()), ..self.source() };
         let set = tokensieve_documents::load(&source, &loaded.tokenizer)?;
+        for line in skipped(&set) {
+            tokensieve_base::status!("{line}");
+        }
         let documents: Vec<&Document> = set.documents.iter().take(self.n).collect();
         let mut records = Vec::new();
         loaded.records(Documents::all(&documents), 0, &mut |_, record| {
@@ -180,6 +183,13 @@ fn render(set: &DataSet, tokenizer: &Tokenizer, n: usize, paint: Paint) -> token
         set.rows,
         tokens - response,
     ));
+    lines.extend(skipped(set));
+    Ok(lines.join("\n") + "\n")
+}
+
+/// The rows that were left out.
+fn skipped(set: &DataSet) -> Vec<String> {
+    let mut lines = Vec::new();
     if !set.skipped.is_empty() {
         lines.push(format!("{} rows skipped:", set.skipped.len()));
         let bad = set.skipped.iter().take(LISTED);
@@ -187,7 +197,7 @@ fn render(set: &DataSet, tokenizer: &Tokenizer, n: usize, paint: Paint) -> token
         let more = set.skipped.len().saturating_sub(LISTED);
         lines.extend((more > 0).then(|| format!("  and {more} more")));
     }
-    Ok(lines.join("\n") + "\n")
+    lines
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use tokensieve_model::text::{Conversation, FIELDS, Message, Scores, Span, Weights, trained_turns};
 
@@ -11,7 +11,7 @@ use tokensieve_model::text::{Conversation, FIELDS, Message, Scores, Span, Weight
 /// | format | keys | conversation |
 /// |---|---|---|
 /// | `messages` | `messages`: a list of `role`, `content` | the chat |
-/// | `sharegpt` | `conversations`: a list of `from`, `value` | the chat; human is user, gpt is assistant |
+/// | `sharegpt` | `conversations`: a list of `from`, `value` | the chat; human is user, gpt is assistant, `function_call` an assistant's call of functions and observation a tool |
 /// | `alpaca` | `instruction`, `input` (optional), `output` | a user message (instruction and input, separated by a blank line) and its answer |
 /// | `gsm8k` | `question`, `answer` | a user message and its answer |
 /// | `prompt-completion` | `prompt`, `completion` | strings: prompt, completion and the end-of-text token, without a chat template; lists of messages: the chat |
@@ -93,6 +93,9 @@ const CONTEXT: &str = "`context` would be lost: this format reads `question` and
 
 /// The predecessor of `tool_calls` in `OpenAI`'s format: a single call.
 const OLD_CALL: &str = "function_call";
+
+/// Whose turn calls functions in `ShareGPT`'s format, with the calls as its text; `observation` is who answers.
+const CALL: &str = OLD_CALL;
 
 /// The keys of a message that are not passed to the chat template under their own names.
 const OWN: [&str; 8] = ["role", "from", "content", "value", "weight", "weights", "spans", "token_scores"];
@@ -299,9 +302,9 @@ fn function(value: &Value) -> Option<Value> {
     }
 }
 
-/// The fields of a message for the chat template. Null, false and empty values, which tables have in every row, count as missing.
+/// The fields of a message for the chat template. Null and empty values, which tables have in every row, count as missing.
 fn fields(turn: &Map<String, Value>) -> Result<Map<String, Value>, String> {
-    if turn.get(OLD_CALL).is_some_and(|call| !call.is_null()) {
+    if is_given(turn, OLD_CALL) {
         return Err(format!("`{OLD_CALL}` is not supported; write the call as `tool_calls`"));
     }
     let is_empty = |value: &Value| match value {
@@ -336,14 +339,22 @@ fn turns(row: &Map<String, Value>, key: &str) -> Result<Vec<Turn>, String> {
             let is_there = |name| turn.contains_key(name);
             if is_there(one) || (key == "messages" && !is_there(other)) { one } else { other }
         };
-        let role = match text(turn, named("role", "from"))? {
-            "human" | "prompter" => "user",
-            "gpt" | "chatgpt" | "bot" | "model" => "assistant",
-            other => other,
+        let given = text(turn, named("role", "from"))?;
+        let role = match given.to_lowercase().as_str() {
+            "user" | "human" | "prompter" => "user",
+            "assistant" | "gpt" | "chatgpt" | "bot" | "model" | CALL => "assistant",
+            "system" => "system",
+            "tool" | "observation" => "tool",
+            _ => given,
         };
         let mut fields = fields(turn)?;
         let key = named("content", "value");
         let content = match turn.get(key) {
+            Some(value) if given.eq_ignore_ascii_case(CALL) => {
+                fields.insert("tool_calls".to_owned(), calls(value)?);
+                fields.insert("content".to_owned(), Value::Null);
+                None
+            }
             Some(Value::Array(parts)) => Some(joined(parts)?),
             Some(Value::Null) if fields.contains_key("tool_calls") => {
                 fields.insert("content".to_owned(), Value::Null);
@@ -365,6 +376,22 @@ fn turns(row: &Map<String, Value>, key: &str) -> Result<Vec<Turn>, String> {
         .zip(turns)
         .map(|(number, one)| turn(one).map_err(|what| format!("message {number}: {what}")))
         .collect()
+}
+
+/// What a turn of [`CALL`] calls, as `tool_calls`.
+fn calls(value: &Value) -> Result<Value, String> {
+    let parsed = value.as_str().and_then(|text| serde_json::from_str(text).ok());
+    let calls = match parsed {
+        Some(Value::Array(calls)) => calls,
+        Some(call) => vec![call],
+        None => vec![],
+    };
+    if calls.is_empty() || !calls.iter().all(|call| call.get("name").is_some_and(Value::is_string)) {
+        return Err(format!(
+            "`{CALL}` must be the JSON text of an object with `name` and `arguments`, or of a list of them"
+        ));
+    }
+    Ok(calls.into_iter().map(|call| json!({"type": "function", "function": call})).collect())
 }
 
 /// The text of `OpenAI`'s list of parts, all of which must be text.

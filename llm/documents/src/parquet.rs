@@ -1,5 +1,6 @@
 //! Reads the rows of Parquet files as JSON.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::path::Path;
 
@@ -24,6 +25,12 @@ pub(super) fn rows(path: &Path, take: &mut OnRow) -> Result<()> {
     let input = File::open(path).map_err(Error::io(path))?;
     guarded(path, || thrift::check_footer(&input))?;
     let reader = guarded(path, || SerializedFileReader::new(input.try_clone()?))?;
+    let mut columns_named = HashSet::new();
+    for column in reader.metadata().file_metadata().schema().get_fields() {
+        if !columns_named.insert(column.name()) {
+            return Err(Error::file(path, format!("has two columns with the name `{}`", column.name())));
+        }
+    }
     let mut number = 0;
     for group in 0..reader.num_row_groups() {
         let group = guarded(path, || reader.get_row_group(group))?;

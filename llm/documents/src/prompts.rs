@@ -28,8 +28,9 @@ pub struct Prompt {
 /// Reads the prompts of a file, or of a named data set, with its split after a slash if it has several (`gsm8k/test`).
 /// Returns the file that was read, too.
 ///
-/// A row with a string under `prompt` and no `completion` is that text, without a chat template. Any other row is in one of
-/// the formats that training reads: its prompt is the conversation before the last answer, written by the chat template.
+/// A row is in one of the formats that training reads: its prompt is the conversation before the last answer, written by the
+/// chat template. The answer may be missing; a string under `prompt` without a `completion` is a text to continue, without a
+/// chat template.
 pub fn prompts(source: &str, limit: Option<usize>, tokenizer: &Tokenizer) -> Result<(PathBuf, Vec<Prompt>)> {
     let (path, substitution) = fetch(&DataSource::new(source))?;
     if let Some(substitution) = substitution {
@@ -52,21 +53,33 @@ pub fn prompts(source: &str, limit: Option<usize>, tokenizer: &Tokenizer) -> Res
 
 /// The tokens of a row's prompt, and whether it is a text to continue.
 fn tokens(row: &Map<String, Value>, tokenizer: &Tokenizer) -> Result<(Vec<u32>, bool), String> {
-    let plain = |text: &str| (tokenizer.plain_prompt(text), true);
-    let (tokens, plain) = match (row.get("prompt"), row.get("completion")) {
-        (Some(Value::String(text)), None) => plain(text),
-        _ => match Format::of(row)?.conversation(row)? {
-            Conversation::Chat { messages, tools } => {
-                (tokenizer.chat_prompt(before_the_answer(&messages), &tools), false)
-            }
-            Conversation::Plain { prompt, .. } => plain(&prompt),
-        },
+    let row = with_an_answer(row);
+    let (tokens, plain) = match Format::of(&row)?.conversation(&row)? {
+        Conversation::Chat { messages, tools } => {
+            (tokenizer.chat_prompt(before_the_answer(&messages), &tools), false)
+        }
+        Conversation::Plain { prompt, .. } => (tokenizer.plain_prompt(&prompt), true),
     };
     match tokens {
         Ok(tokens) if tokens.is_empty() => Err("the prompt is empty".to_owned()),
         Ok(tokens) => Ok((tokens, plain)),
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// The row with an empty answer where it has a question and none.
+fn with_an_answer(row: &Map<String, Value>) -> Map<String, Value> {
+    let mut row = row.clone();
+    for (question, answers) in
+        [("instruction", &["output", "response"][..]), ("question", &["answer"]), ("prompt", &["completion"])]
+    {
+        let is_answered = answers.iter().any(|key| row.get(*key).is_some_and(|answer| !answer.is_null()));
+        if let Some(asked) = row.get(question).filter(|_| !is_answered) {
+            let none = if asked.is_array() { Value::Array(vec![]) } else { Value::from("") };
+            row.insert(answers[0].to_owned(), none);
+        }
+    }
+    row
 }
 
 /// The messages without the trailing answers.

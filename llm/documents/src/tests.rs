@@ -13,7 +13,7 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 use proptest::prelude::*;
 
-use super::{DataSet, DataSource, Format, Truncate, load};
+use super::{DataSet, DataSource, Format, Truncate, load, prompts};
 use tokensieve_model::Result;
 use tokensieve_model::text::{Moment, Tokenizer};
 
@@ -98,6 +98,17 @@ fn every_format_says_the_same() {
         shown(&sandbox.load(given).unwrap())[0]
             .starts_with("<|im_start|>assistant\nno<|im_end|>\n<|im_start|>user")
     );
+}
+
+#[test]
+fn roles_are_known_in_any_case() {
+    let sandbox = Sandbox::new();
+    for [user, assistant] in [["Human", "GPT"], ["User", "Assistant"], ["USER", "Bot"]] {
+        let row = format!(
+            r#"{{"conversations": [{{"from": "{user}", "value": "Q"}}, {{"from": "{assistant}", "value": "A"}}]}}"#
+        );
+        assert_eq!(shown(&sandbox.load(row).unwrap()), [EXCHANGE]);
+    }
 }
 
 #[test]
@@ -559,6 +570,35 @@ fn with_number<T: DataType>(column: &str, value: T::T) -> Vec<u8> {
     column.close().unwrap();
     group.close().unwrap();
     writer.into_inner().unwrap()
+}
+
+#[test]
+fn two_columns_of_one_name_are_refused() {
+    let error = Sandbox::new().error(with_number::<Int32Type>("required int32 answer;", 1));
+    assert!(error.contains("rows: has two columns with the name `answer`"), "{error}");
+}
+
+#[test]
+fn prompts_need_no_answers() {
+    let sandbox = Sandbox::new();
+    let prompt = |row: &str| {
+        let path = sandbox.file(row);
+        let (_, prompts) = prompts(path.to_str().unwrap(), None, tokenizer()).unwrap();
+        (tokenizer().decode(&prompts[0].tokens).unwrap(), prompts[0].plain)
+    };
+    let asked = prompt(r#"{"question": "Q", "answer": "A"}"#);
+    for row in [
+        r#"{"question": "Q"}"#,
+        r#"{"instruction": "Q", "input": "", "output": null}"#,
+        r#"{"instruction": "Q"}"#,
+        r#"{"prompt": [{"role": "user", "content": "Q"}], "completion": null}"#,
+        r#"{"prompt": "other", "messages": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]}"#,
+    ] {
+        assert_eq!(prompt(row), asked, "{row}");
+    }
+    for row in [r#"{"prompt": "Q"}"#, r#"{"prompt": "Q", "completion": null}"#] {
+        assert_eq!(prompt(row), ("Q".to_owned(), true), "{row}");
+    }
 }
 
 #[test]

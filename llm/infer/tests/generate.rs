@@ -193,6 +193,24 @@ fn a_prompt_that_all_others_begin_with_is_answered_as_alone() {
     }
 }
 
+/// Special tokens are no part of a reply's text.
+#[test]
+fn a_special_token_ends_a_reply_as_a_text_does() {
+    let fixture = Fixture::new("qwen2");
+    let model = fixture.model(Kind::Float);
+    let request = Request { prompt: vec![1, 7, 38], limit: 8, ..Request::default() };
+    let said = all(&Generator::new(&model, &words(96), Options::default()), std::slice::from_ref(&request))
+        .remove(0);
+    let stop = format!("w{}", said.tokens[7]);
+    let mut inner = words(96).inner().clone();
+    inner.add_special_tokens([tokenizers::AddedToken::from(stop.as_str(), true)]).unwrap();
+    let tokenizer = Tokenizer::new(inner, Extras::default(), "words").unwrap();
+    let generator = Generator::new(&model, &tokenizer, Options::default());
+    let stopped = all(&generator, &[Request { stop: vec![stop.clone()], limit: 9, ..request }]).remove(0);
+    let first = said.tokens.iter().position(|token| *token == said.tokens[7]).unwrap();
+    assert_eq!((&stopped.tokens[..], stopped.stop), (&said.tokens[..=first], Stop::Text(stop)));
+}
+
 #[test]
 fn what_cannot_be_answered_is_said() {
     let fixture = Fixture::new("qwen2");

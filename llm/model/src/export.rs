@@ -9,7 +9,7 @@ use tch::{Kind, Tensor};
 use tokensieve_base::files::write_atomically;
 
 use crate::adapter::is_of_adapter;
-use crate::modules::HEAD;
+use crate::modules::{HEAD, shapes};
 use crate::text::{self, BuiltTokenizer, Tokenizer, TokenizerSource};
 use crate::weights::safetensors::{INDEX, OTHERS_TOKENIZER, TEXT_FILES, WHOLE};
 use crate::weights::save::{Planned, save_lazily};
@@ -89,6 +89,9 @@ pub fn export(
     tensor: impl FnMut(&str) -> Result<Tensor>,
 ) -> Result<()> {
     checkpoint.check_tied()?;
+    for (name, shape) in shapes(checkpoint.config()) {
+        checkpoint.require_shape(&name, &shape)?;
+    }
     new_folder(folder, |folder| fill(checkpoint, folder, kind, SHARD, tensor))
 }
 
@@ -370,6 +373,21 @@ mod tests {
         let checkpoint = Checkpoint::open_with(source.to_str().unwrap(), plain).unwrap();
         export(&checkpoint, &to, kind, |name| checkpoint.tensor(name, kind)).unwrap();
         assert!(to.join("chat_template.jinja").is_file() && !to.join("additional_chat_templates").exists());
+    }
+
+    #[test]
+    fn a_model_that_does_not_fit_its_configuration_is_not_written() {
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/gguf/gemma2");
+        let [source, parent] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        fs::copy(fixture.join(WHOLE), source.path().join(WHOLE)).unwrap();
+        let config = fs::read_to_string(fixture.join(CONFIG)).unwrap();
+        let mut config: Map<String, Value> = serde_json::from_str(&config).unwrap();
+        config["intermediate_size"] = json!(config["intermediate_size"].as_u64().unwrap() + 1);
+        write_json(&source.path().join(CONFIG), &Value::Object(config)).unwrap();
+        let checkpoint = Checkpoint::open(source.path().to_str().unwrap()).unwrap();
+        let to = parent.path().join("to");
+        let error = convert(&checkpoint, &to, Kind::BFloat16).unwrap_err().to_string();
+        assert!(error.contains("mlp.gate_proj.weight has the shape") && !to.exists(), "{error}");
     }
 
     #[test]

@@ -26,9 +26,9 @@ pub fn outputs(catalogue: &Catalogue, model: &str) -> Result<Vec<String>> {
     Ok(records(path)?.into_iter().map(|record| record.output).collect())
 }
 
-/// The outputs in a file for exactly these instructions, in any order: a JSON array, or one object per line, each with
-/// `instruction` and `output`.
-pub fn read_outputs(path: &Path, instructions: &[String]) -> Result<Vec<String>> {
+/// The outputs in a file for these instructions, in any order: a JSON array, or one object per line, each with `instruction`
+/// and `output`. Of instructions whose places are not `asked` the output may be missing, and is then empty.
+pub fn read_outputs(path: &Path, instructions: &[String], asked: &[usize]) -> Result<Vec<String>> {
     let mut records = records(path)?;
     instructions
         .iter()
@@ -40,6 +40,9 @@ pub fn read_outputs(path: &Path, instructions: &[String]) -> Result<Vec<String>>
                 _ => records.iter().position(|record| record.instruction == *instruction),
             };
             let Some(found) = found else {
+                if !asked.contains(&i) {
+                    return Ok(String::new());
+                }
                 let start: String = instruction.chars().take(60).collect();
                 return Err(Error::file(path, format!("no output for instruction {i}, `{start}…`")));
             };
@@ -66,7 +69,22 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("outputs.json");
         std::fs::write(&path, content).unwrap();
-        read_outputs(&path, &instructions.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>())
+        read_of(&path, instructions, &(0..instructions.len()).collect::<Vec<_>>())
+    }
+
+    fn read_of(path: &Path, instructions: &[&str], asked: &[usize]) -> Result<Vec<String>> {
+        let instructions: Vec<String> = instructions.iter().map(|text| (*text).to_owned()).collect();
+        read_outputs(path, &instructions, asked)
+    }
+
+    #[test]
+    fn only_what_is_asked_needs_an_output() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("outputs.json");
+        std::fs::write(&path, r#"[{"instruction":"b","output":"2"}]"#).unwrap();
+        assert_eq!(read_of(&path, &["a", "b", "c"], &[1]).unwrap(), ["", "2", ""]);
+        let error = read_of(&path, &["a", "b", "c"], &[1, 2]).unwrap_err().to_string();
+        assert!(error.contains("no output for instruction 2, `c…`"), "{error}");
     }
 
     #[test]

@@ -365,6 +365,38 @@ fn words_deny_and_bound() {
 }
 
 #[test]
+fn words_that_change_a_number_are_no_units() {
+    assert_all(
+        &[
+            ("9 squared", "9"),
+            ("9\\text{ squared}", "9"),
+            ("9 cubed", "9"),
+            ("9 factorial", "9"),
+            ("9 halves", "9"),
+            ("9\\text{ tenths}", "9"),
+            ("\\text{square root of }9", "9"),
+            ("the square root of 9", "9"),
+            ("half of 9", "9"),
+            ("\\text{log }9", "9"),
+            ("9\\text{ pi}", "9"),
+            ("9 hundred", "9000"),
+        ],
+        false,
+    );
+    assert_all(
+        &[
+            ("9 squared", "\\text{9 squared}"),
+            ("9 hundred", "900"),
+            ("864\\text{ inches squared}", "864"),
+            ("864 square inches", "864"),
+            ("9 cubic meters", "9"),
+            ("9 quarters", "9"),
+        ],
+        true,
+    );
+}
+
+#[test]
 fn words_behind_a_number_tell_what_it_counts() {
     assert_all(
         &[

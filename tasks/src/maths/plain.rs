@@ -67,15 +67,23 @@ pattern!(APPROXIMATELY, r"\\approx\b|\\simeq\b|≈");
 // Behind it words only.
 pattern!(
     SCALED,
-    r"(?i)^\s*(-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?)\s*~?(?:\\(?:text|mathrm|mbox|textrm)\s*\{)?\s*(thousand|million|billion|trillion|dozen)\b(?:[a-z\s.{}$]|\\(?:text|mathrm|mbox|textrm)\b)*$"
+    r"(?i)^\s*(-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?)\s*~?(?:\\(?:text|mathrm|mbox|textrm)\s*\{)?\s*(hundred|thousand|million|billion|trillion|dozen)\b(?:[a-z\s.{}$]|\\(?:text|mathrm|mbox|textrm)\b)*$"
 );
-const SCALES: [(&str, &str); 5] = [
+const SCALES: [(&str, &str); 6] = [
+    ("hundred", "100"),
     ("thousand", "1000"),
     ("million", "1000000"),
     ("billion", "1000000000"),
     ("trillion", "1000000000000"),
     ("dozen", "12"),
 ];
+// Words that make another number of the one beside them. `5 inches squared` is an area, and `9 quarters` are coins.
+pattern!(
+    ALTERED,
+    r"(?i)\d[\s~}]*\b(?:squared|cubed|factorial|halves|thirds|(?:four|fif|six|seven|eigh|nin|ten|hundred|thousand)ths)\b|\b(?:root|square|cube|half|third|quarter|reciprocal|factorial|logarithm)\s+of\b[^\da-z]*\d"
+);
+// Likewise, where they stand in a command: without one they are read as mathematics.
+pattern!(ALTERING, r"^\s*(?:log|ln|sin|cos|tan|sqrt|pi)\s*$");
 // A number and a unit without a command around it.
 pattern!(
     UNIT,
@@ -186,6 +194,12 @@ fn without_words(text: &str, is_percentage: bool) -> Plain {
         let maths = format!("{number} \\cdot {scale}");
         return Plain { maths, other: Some(number), words: String::new(), is_scaled: true };
     }
+    let flat = WORDS.replace_all(text, "$1");
+    let alters = |found: Captures| ALTERING.is_match(&found[1]);
+    let has_digit = text.contains(|c: char| c.is_ascii_digit());
+    if has_digit && (ALTERED.is_match(&flat) || WORDS.captures_iter(text).any(alters)) {
+        return Plain::of_words(&flat);
+    }
     let (mut spoken, mut denies) = (String::new(), false);
     let maths = WORDS.replace_all(text, |found: &Captures| {
         let (start, end) = found.get(0).map_or((0, 0), |place| (place.start(), place.end()));
@@ -200,7 +214,7 @@ fn without_words(text: &str, is_percentage: bool) -> Plain {
     let has_digit = maths.contains(|c: char| c.is_ascii_digit());
     let maths = if has_digit { with_signs(&maths) } else { maths.clone() };
     if (denies && maths.contains(char::is_alphanumeric)) || (has_digit && is_denied(&maths)) {
-        return Plain::of_denial(&WORDS.replace_all(text, "$1"));
+        return Plain::of_denial(&flat);
     }
     let maths = HALF_DAY.replace_all(&maths, |found: &Captures| {
         format!("{} {}M", found[1].trim(), found[2].to_ascii_uppercase())

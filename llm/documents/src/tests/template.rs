@@ -389,6 +389,36 @@ fn each_call_and_its_arguments_are_written() {
 }
 
 #[test]
+fn calls_and_observations_of_sharegpt_are_calls_and_tools() {
+    let sandbox = Sandbox::new();
+    let tokenizer = with_template(
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content or '' }}{% for c in m.tool_calls %}\
+         {{ c.function.name }}({{ c.function.arguments | tojson }}){% endfor %}<|im_end|>\n{% endfor %}\
+         {% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
+    );
+    let row = |call: &str| {
+        let call = serde_json::Value::from(call);
+        let row = format!(
+            r#"{{"conversations": [{{"from": "human", "value": "Q"}}, {{"from": "function_call", "value": {call}}},
+                {{"from": "observation", "value": "7"}}, {{"from": "gpt", "value": "A"}}]}}"#
+        );
+        load(&sandbox.source(row.replace('\n', "")), &tokenizer)
+    };
+    let expected = "<|im_start|>user\nQ<|im_end|>\n<|im_start|>assistant\n[f({\"x\": 1})<|im_end|>]\n\
+                    <|im_start|>tool\n7<|im_end|>\n<|im_start|>assistant\n[A<|im_end|>]";
+    for call in [r#"{"name": "f", "arguments": {"x": 1}}"#, r#"[{"name": "f", "arguments": {"x": 1}}]"#] {
+        assert_eq!(shown(&row(call).unwrap()), [expected], "{call}");
+    }
+    for call in ["f(1)", "[]", "{}"] {
+        let error = row(call).unwrap_err().to_string();
+        assert!(
+            error.contains("rows:1: message 2: `function_call` must be the JSON text of an object"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn a_prompt_may_leave_out_what_earlier_turns_thought() {
     let tokenizer = with_template(
         "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.thinking and loop.last and not add_generation_prompt %}\

@@ -132,9 +132,10 @@ pub(super) fn replies(path: &Path, task: &str) -> Result<HashMap<String, String>
         let line: Line =
             serde_json::from_slice(&text).map_err(|error| wrong(format!("is not an answer ({error})")))?;
         if line.task == task
-            && let Ok(Answer::Reply { text, .. }) = serde_json::from_value(line.answer)
+            && let Ok(answer) = serde_json::from_value::<Answer>(line.answer)
+            && let Some(said) = answer.said()
         {
-            replies.insert(line.id, text);
+            replies.insert(line.id, said.to_owned());
         }
     }
     Ok(replies)

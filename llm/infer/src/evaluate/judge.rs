@@ -88,8 +88,8 @@ pub(super) fn add_win_rates(
     for question in 0..benchmark.count() {
         let place = place(benchmark, question, replies.len())?;
         let answer = serde_json::from_value(stored_answer(benchmark, answers, question)?.answer.clone());
-        if let Ok(Answer::Reply { text, .. }) = answer {
-            replies[place] = text;
+        if let Some(said) = answer.ok().as_ref().and_then(Answer::said) {
+            said.clone_into(&mut replies[place]);
         }
         asked.push(place);
     }
@@ -199,7 +199,7 @@ fn baseline(
         });
     }
     if !answers::is_one(file)? {
-        return read_outputs(file, instructions).map_err(Error::other);
+        return read_outputs(file, instructions, asked).map_err(Error::other);
     }
     let mut replies = answers::replies(file, TASK)?;
     let mut all = vec![String::new(); instructions.len()];

@@ -12,7 +12,7 @@ use super::judging::JUDGE;
 use super::model::{EvaluatedModel, documents};
 use crate::together::Together;
 use tokensieve_model::text::Tokenizer;
-use tokensieve_model::{Error, Result};
+use tokensieve_model::{Document, Error, Result};
 
 /// A local model that judges by the probabilities of the two labels as the first token of its reply.
 #[derive(Debug)]
@@ -77,6 +77,40 @@ pub(super) fn check(source: &str, tokenizer: &Tokenizer) -> Result<()> {
         return Err(Error::setting(JUDGE, what));
     }
     let pair = Pair { instruction: "What is 2 + 2?", first: "3", second: "4" };
-    let written = documents(tokenizer, &question_of(&pair));
-    written.map(drop).map_err(|error| Error::setting(JUDGE, format!("`{source}` cannot be asked: {error}")))
+    let wrong = |what: String| Error::setting(JUDGE, format!("`{source}` cannot be asked: {what}"));
+    let written = documents(tokenizer, &question_of(&pair)).map_err(|error| wrong(error.to_string()))?;
+    let first = |document: &Document| {
+        let own = document.weights.iter().position(|weight| *weight != 0.0);
+        own.map(|at| document.tokens[at])
+    };
+    if first(&written[0]) == first(&written[1]) {
+        let [one, other] = LABELS;
+        return Err(wrong(format!(
+            "its tokenizer begins `{one}` and `{other}`, by which it would choose, with the same token"
+        )));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokensieve_model::text::Extras;
+
+    #[test]
+    fn a_judge_that_does_not_tell_the_labels_apart_is_refused() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/tokenizer/tokenizer.json");
+        let template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}";
+        let checked = |is_lowercase: bool| {
+            let mut inner = tokenizers::Tokenizer::from_file(path).unwrap();
+            if is_lowercase {
+                inner.with_normalizer(Some(tokenizers::normalizers::Lowercase)).unwrap();
+            }
+            let extras = Extras { template: Some(template.to_owned()), ..Extras::default() };
+            check("uncased", &Tokenizer::new(inner, extras, path).unwrap())
+        };
+        checked(false).unwrap();
+        let error = checked(true).unwrap_err().to_string();
+        assert!(error.contains("`uncased` cannot be asked: its tokenizer begins `m` and `M`"), "{error}");
+    }
 }

@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokensieve_tasks::{Answer, Ask, Question};
+use tokensieve_tasks::{Answer, Ask, Question, REASONING};
 
 use super::score::{Scorer, batches_with};
 use crate::generate::{Event, Generator, Options, Request, Sampling, Stop};
@@ -88,7 +88,7 @@ impl<'a> EvaluatedModel<'a> {
         let mut each = |index: usize, event: Event<'_>| {
             if let Event::Done(reply) = event {
                 let answer = Answer::Reply {
-                    text: reply.text.clone(),
+                    text: self.begun(&requests[index]).to_owned() + &reply.text,
                     tokens: reply.tokens.len(),
                     ended: matches!(reply.stop, Stop::EndOfTurn | Stop::Text(_)),
                 };
@@ -124,9 +124,15 @@ impl<'a> EvaluatedModel<'a> {
         asked.iter().try_fold(0, |count, place| Ok(count + usize::from(is_too_long(&questions[*place])?)))
     }
 
+    /// The beginning of a reply that its prompt ends with: that of its reasoning, or none.
+    fn begun(&self, Request { prompt, .. }: &Request) -> &'static str {
+        let end = self.tokenizer.decode(&prompt[prompt.len().saturating_sub(4)..]);
+        if end.is_ok_and(|end| end.trim_end().ends_with(REASONING[0])) { REASONING[0] } else { "" }
+    }
+
     fn request(&self, question: &Question) -> Result<Request> {
         let Ask::Reply { limit, stop } = &question.ask else { unreachable!("filtered by kind") };
-        let prompt = self.tokenizer.chat_prompt(&messages(question), &[])?;
+        let prompt = self.tokenizer.answer_prompt(&messages(question))?;
         Ok(Request { prompt, limit: *limit, stop: stop.clone(), ..Request::default() })
     }
 
@@ -192,7 +198,7 @@ pub(super) fn documents(tokenizer: &Tokenizer, question: &Question) -> Result<Ve
     }
     let document = |reply: &String| {
         let mut messages = messages.clone();
-        let weights = Weights::WithoutEnding;
+        let weights = Weights::OwnWords;
         messages.push(Message { weights, ..Message::new("assistant", reply.as_str()) });
         tokenizer.document(&Conversation::chat(messages), 0)
     };

@@ -87,6 +87,12 @@ impl<'a> Sequence<'a> {
             self.stop = Some(Stop::EndOfTurn);
             return Ok(self.text.rest());
         }
+        // Texts do not contain special tokens.
+        let is_token = |stop: &&String| tokenizer.special_token(stop) == Some(token);
+        if let Some(stop) = self.request.stop.iter().find(is_token) {
+            self.stop = Some(Stop::Text(stop.clone()));
+            return Ok(self.text.rest());
+        }
         let mut text = self.text.push(tokenizer, token)?;
         if let Some(found) = self.text.stopped() {
             self.stop = Some(Stop::Text(found.to_owned()));

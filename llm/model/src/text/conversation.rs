@@ -37,8 +37,8 @@ pub(super) fn function_of(call: &mut Value) -> &mut Value {
 pub enum Weights {
     /// One weight for all tokens. The default is 1; 0 excludes the turn from training.
     All(f32),
-    /// 1 for the tokens of the text, 0 for those that only end the turn.
-    WithoutEnding,
+    /// 1 for the tokens of the text, 0 for what the template writes before it and for the end of the turn.
+    OwnWords,
     /// One weight per token of the response. If the list has none for the end-of-turn token, that is 1.
     Tokens(Vec<f32>),
     /// Weights of spans of the text. Tokens outside all spans, and the end-of-turn token, have weight 1.

@@ -238,7 +238,12 @@ fn weigh(
     let own = tokens.iter().filter(|i| places[**i].start < content.end);
     match &message.weights {
         Weights::All(weight) => tokens.iter().for_each(|i| weights[*i] = *weight),
-        Weights::WithoutEnding => own.for_each(|i| weights[*i] = 1.0),
+        Weights::OwnWords => {
+            let words =
+                written(message, &text[content.clone()]).map_or(content.len(), |(words, _)| words.len());
+            let start = content.end - words;
+            own.filter(|i| places[**i].end > start).for_each(|i| weights[*i] = 1.0);
+        }
         Weights::Tokens(values) => {
             let own = own.count();
             if values.len() != own && values.len() != tokens.len() {

@@ -273,6 +273,18 @@ fn thinking_within_the_text_is_trained_on_where_its_turn_is_the_last() {
 }
 
 #[test]
+fn an_answers_prompt_ends_where_its_own_words_begin() {
+    let question = turns(&["One"]);
+    for (family, _) in ENDS {
+        let tokenizer = tokenizer(family);
+        let text = |prompt: Vec<u32>| tokenizer.decode(&prompt).unwrap();
+        let own = text(tokenizer.answer_prompt(&question).unwrap());
+        let added = if family == "qwen3" { "<think>\n\n</think>\n\n" } else { "" };
+        assert_eq!(own, text(tokenizer.chat_prompt(&question, &[]).unwrap()) + added, "{family}");
+    }
+}
+
+#[test]
 fn what_templates_leave_out_of_calls_and_their_results_is_refused() {
     let call = json!([{"function": {"name": "f", "arguments": {}}}]);
     let result = json!({"role": "tool", "content": "7"});
@@ -531,11 +543,11 @@ fn a_tag_of_three_characters_ends_a_template() {
 }
 
 #[test]
-fn the_end_of_a_turn_can_be_left_out() {
+fn what_a_template_writes_around_an_answer_can_be_left_out() {
     let trained = |source: &str, answer: &str| {
         let extras = Extras { template: Some(source.to_owned()), ..Extras::default() };
         let tokenizer = Tokenizer::new(small().inner().clone(), extras, "fixture").unwrap();
-        let answer = Message { weights: Weights::WithoutEnding, ..Message::new("assistant", answer) };
+        let answer = Message { weights: Weights::OwnWords, ..Message::new("assistant", answer) };
         let chat = Conversation::chat(vec![Message::new("user", "One"), answer]);
         trained(&tokenizer, &tokenizer.document(&chat, 0).unwrap())
     };
@@ -551,4 +563,8 @@ fn the_end_of_a_turn_can_be_left_out() {
     }
     // Its last token has a part of both, as its first has of the prompt.
     assert_eq!(trained(&template("he!"), "2 S"), [" 2 She"]);
+    let thinking = template("\n").replace("{{ m.content }}", "<think>\n\n</think>\n\n{{ m.content | trim }}");
+    for answer in ["Two", " Two\n"] {
+        assert_eq!(trained(&thinking, answer), ["Two"], "{answer:?}");
+    }
 }

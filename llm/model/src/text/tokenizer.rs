@@ -20,7 +20,7 @@ use super::extras::Extras;
 use super::growth;
 use super::source::{BuiltTokenizer, TokenizerSource};
 use super::template::Template;
-use super::trial;
+use super::trial::{self, WORD};
 use crate::Error;
 use crate::Result;
 use crate::weights::{Checkpoint, LARGEST_JSON};
@@ -225,6 +225,12 @@ impl Tokenizer {
         Some(" ".repeat(dropped) + &text)
     }
 
+    /// The special token that is written so.
+    pub fn special_token(&self, text: &str) -> Option<u32> {
+        let token = self.inner.token_to_id(text)?;
+        self.inner.get_added_vocabulary().is_special_token(text).then_some(token)
+    }
+
     /// The part of the text that each token contributes, special tokens included; concatenated, the parts equal
     /// [`Tokenizer::decode`]. Where several tokens form one character, it belongs to the last.
     pub fn pieces(&self, tokens: &[u32]) -> Result<Vec<String>> {
@@ -265,9 +271,24 @@ impl Tokenizer {
     /// The prompt for the model's answer to a conversation. Turns and fields that the chat template would ignore are
     /// errors.
     pub fn chat_prompt(&self, messages: &[Message], tools: &[Value]) -> Result<Vec<u32>> {
+        self.encode(&self.prompt(messages, tools)?)
+    }
+
+    /// The prompt for an answer without reasoning: [`Tokenizer::chat_prompt`], and what the chat template writes between
+    /// that and an answer's own words, such as an empty block of reasoning.
+    pub fn answer_prompt(&self, messages: &[Message]) -> Result<Vec<u32>> {
+        let prompt = self.prompt(messages, &[])?;
+        let answered = [messages, &[Message::new("assistant", WORD)]].concat();
+        let text = self.render(&answered, &[], false).unwrap_or_default();
+        let before = text.strip_prefix(&prompt).and_then(|answer| Some(&answer[..answer.find(WORD)?]));
+        // A blank is part of the word that follows it.
+        self.encode(&[&prompt, before.unwrap_or_default().trim_end_matches(' ')].concat())
+    }
+
+    fn prompt(&self, messages: &[Message], tools: &[Value]) -> Result<String> {
         let checked = self.template.as_ref().map_or(Ok(()), |template| template.check(messages, tools, true));
         checked.map_err(|what| Error::file(&self.path, what))?;
-        self.encode(&self.render(messages, tools, true)?)
+        self.render(messages, tools, true)
     }
 
     /// The prompt for the continuation of a text.

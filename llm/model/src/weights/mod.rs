@@ -83,15 +83,16 @@ pub enum Location {
 
 /// Finds out where a model is, without downloading anything. The error says what is wrong with its name.
 pub fn locate(source: &str, catalogue: &Catalogue) -> Result<Location, String> {
-    if let Ok(set) = catalogue.set(source) {
-        let is_model = set.files.contains_key("model");
-        return is_model.then_some(Location::Set).ok_or(format!("`{source}` is a data set, not a model"));
-    }
+    let set = catalogue.set(source).ok();
     let path = Path::new(source);
-    if path.is_dir() {
+    if set.is_some_and(|set| set.files.contains_key("model")) {
+        Ok(Location::Set)
+    } else if path.is_dir() {
         Ok(Location::Folder)
     } else if path.exists() {
         Ok(Location::File)
+    } else if set.is_some() {
+        Err(format!("`{source}` is a data set, not a model"))
     } else if hub::Name::parse(source).is_some() {
         Ok(Location::Hub)
     } else {

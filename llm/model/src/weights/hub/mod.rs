@@ -239,7 +239,10 @@ impl Hub {
             200 | 206 => Ok(response),
             // Nothing lies beyond what is there already.
             416 if from.is_some() => Ok(response),
-            status @ 500.. => Err(Failure::Unreachable(format!("the server answered {status}"))),
+            // Too many requests pass, as what the server itself lacks does.
+            status @ (408 | 429 | 500..) => {
+                Err(Failure::Unreachable(format!("the server answered {status}")))
+            }
             status => Err(Failure::Refused(refusal(status))),
         }
     }
@@ -300,8 +303,7 @@ fn refusal(status: u16) -> String {
 /// The files of a revision that are needed.
 fn wanted(revision: &Revision) -> Result<Vec<&str>, String> {
     let names = || revision.siblings.iter().map(|sibling| sibling.rfilename.as_str());
-    let is_part =
-        |name: &str| name.starts_with("model-") && name.ends_with(".safetensors") && !name.contains('/');
+    let is_part = |name: &str| name.contains("-of-") && name.ends_with(".safetensors") && !name.contains('/');
     let weights: Vec<&str> = if names().any(|name| name == WHOLE) {
         vec![WHOLE]
     } else if names().any(|name| name == INDEX) {

@@ -200,9 +200,13 @@ fn neither_the_token_nor_a_password_is_shown_or_kept() {
         Answer::ok(serde_json::json!({"sha": sha, "siblings": siblings}).to_string().as_bytes())
     }
     type Repeats = fn(&Request) -> Answer;
-    let answers: [(Repeats, &str); 5] = [
+    let answers: [(Repeats, &str); 6] = [
         (|asked| Answer::new("401 Unauthorized", "", sent(asked)), "the server denies access"),
         (|asked| Answer::new("500 Internal Server Error", "", sent(asked)), "the server answered 500"),
+        (
+            |asked| Answer::new("429 Too Many Requests", "", sent(asked)),
+            "the server answered 429; and the model is not",
+        ),
         (|asked| revision(sent(asked)), "` is not a commit hash"),
         (
             |asked| {
