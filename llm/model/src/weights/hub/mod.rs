@@ -303,7 +303,10 @@ fn refusal(status: u16) -> String {
 /// The files of a revision that are needed.
 fn wanted(revision: &Revision) -> Result<Vec<&str>, String> {
     let names = || revision.siblings.iter().map(|sibling| sibling.rfilename.as_str());
-    let is_part = |name: &str| name.contains("-of-") && name.ends_with(".safetensors") && !name.contains('/');
+    let is_part = |name: &str| {
+        let is_numbered = name.starts_with("model-") || name.contains("-of-");
+        is_numbered && name.ends_with(".safetensors") && !name.contains('/')
+    };
     let weights: Vec<&str> = if names().any(|name| name == WHOLE) {
         vec![WHOLE]
     } else if names().any(|name| name == INDEX) {
