@@ -57,7 +57,7 @@ impl crate::Figure for Figure {
         let config = run.profile.pick(BandsConfig::smoke(), BandsConfig::default());
         if run.synthetic_data() {
             // As many as of real images are minutes on an emulated processor.
-            let config = BandsConfig { train_images: 600, test_images: 200, ..config };
+            let config = BandsConfig { train_images: 100, test_images: 50, ..config };
             let data = DataSet::synthetic(12, config.train_images, config.test_images);
             return Table::from_rows(&run.cached("synthetic", &config, || train(&config, &data))?);
         }

@@ -74,8 +74,10 @@ impl crate::Figure for Figure {
         let mut config = run.profile.pick(MapConfig::smoke(), MapConfig::default());
         if run.synthetic_data() {
             // An emulated processor takes a hundred times as long.
+            config.world.choices = 4;
             let domain = &mut config.world.domain;
-            (domain.document_tokens, domain.pretrain_batch) = (4, 32);
+            (domain.vocabulary, domain.features, domain.pretrain_batch) = (16, 8, 32);
+            domain.document_tokens = 4;
         }
         let seeds = run.seeds(&config, config.seeds, map::seed)?;
         Table::from_rows(&map::summarise(&config, &seeds)?)

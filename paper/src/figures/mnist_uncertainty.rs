@@ -69,8 +69,16 @@ impl crate::Figure for Figure {
         let config = run.profile.pick(LabelNoiseConfig::smoke(), LabelNoiseConfig::default());
         if run.synthetic_data() {
             // As many as of real images are minutes on an emulated processor.
-            let (probe_images, held_out_images, checkpoints) = (60, 60, vec![0, 10, 30]);
-            let config = LabelNoiseConfig { probe_images, held_out_images, checkpoints, ..config };
+            let (train_images, probe_images, held_out_images) = (400, 60, 30);
+            let (passes, checkpoints) = (5, vec![0, 5, 15]);
+            let config = LabelNoiseConfig {
+                train_images,
+                probe_images,
+                held_out_images,
+                passes,
+                checkpoints,
+                ..config
+            };
             let images = config.train_images + config.probe_images;
             let data = DataSet::synthetic(3, images, config.held_out_images);
             return Table::from_rows(&run.cached("synthetic", &config, || measure(&config, &data))?);

@@ -70,7 +70,9 @@ impl crate::Figure for Figure {
         let mut config = run.profile.pick(SeamConfig::smoke(), SeamConfig::default());
         if run.synthetic_data() {
             // An emulated processor takes a hundred times as long.
-            (config.domain.document_tokens, config.domain.pretrain_batch) = (4, 32);
+            let domain = &mut config.domain;
+            (domain.vocabulary, domain.features, domain.pretrain_batch) = (16, 8, 32);
+            (domain.document_tokens, domain.train_documents) = (4, 16);
         }
         let seeds = run.seeds(&config, config.seeds, seam::seed)?;
         Table::from_rows(&seam::summarise(&config, &seeds)?)

@@ -23,6 +23,8 @@ const STEPS: u64 = 6;
 const QUESTIONS: usize = 12;
 /// Rows of a made-up data set.
 const ROWS: usize = 4;
+/// Scored documents at most: an emulated processor writes and reads a megabyte in a second.
+const DOCUMENTS: usize = 6;
 /// Predicted tokens of a made-up document.
 const TOKENS: usize = 16;
 
@@ -98,7 +100,7 @@ fn documents(n: usize, rate: f64) -> Vec<Document> {
 /// The same documents for all models, each of which has factors of its own on the numbers of each class of tokens.
 fn uncertainty(job: &Job, path: &Path, stream: &mut Stream) -> Result<()> {
     // Without a number, all rows of the data.
-    let n = job.whole("n").map_or(ROWS, |n| n as usize);
+    let n = job.whole("n").map_or(ROWS, |n| DOCUMENTS.min(n as usize));
     let rate = if job.whole("passes") == Some(0) { 0.0 } else { RATE };
     let mut lines = vec![r#"{"header":{}}"#.to_owned()];
     for mut document in documents(n, rate) {

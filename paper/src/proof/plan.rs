@@ -14,13 +14,11 @@ pub struct Plan {
     pub commit: String,
     /// What decides: `--measure`.
     pub measure: String,
-    /// Steps of a race's longest runs.
-    pub race_steps: i64,
     /// Settings in the oracle language.
     pub oracle: OracleSettings,
     /// Settings of the study's model.
     pub real: RealSettings,
-    /// Number of settings by size.
+    /// What is done, by size.
     pub sizes: BTreeMap<String, Size>,
 }
 
@@ -54,14 +52,16 @@ pub struct RealSettings {
     pub arms: Vec<String>,
 }
 
-/// Number of settings.
+/// What is done at one size.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Size {
-    /// In the oracle language.
+    /// Number of settings in the oracle language.
     pub oracle: usize,
-    /// Of the study's model.
+    /// Number of settings of the study's model.
     pub real: usize,
+    /// Steps of a race's longest runs.
+    pub race_steps: i64,
 }
 
 impl Plan {

@@ -176,7 +176,7 @@ impl Work {
                 if of.base.is_none() { job.reading(self.study.model())? } else { job }
             }
         };
-        let mut race = job.clone().set("race", true).set("race-steps", self.plan.race_steps);
+        let mut race = job.clone().set("race", true).set("race-steps", self.size.race_steps);
         race.name.push_str(", by a race");
         Ok([job.shared(), race.shared()])
     }
