@@ -38,17 +38,17 @@ report *arguments: _programs
 
 # The report of what the repository records, at once: nothing is computed. `just results --serve` shows it in a browser
 [group('study')]
-results *arguments: (setup "toy")
+results *arguments: (setup "rust")
     {{ paper }} report --recorded "$@"
 
 # The manuscript as out/manuscript.pdf, its numbers and drawings from the recorded tables
 [group('study')]
-manuscript: (setup "toy" "typst")
+manuscript: (setup "rust" "typst")
     @scripts/manuscript
 
 # The README's part on results, from the recorded verdicts, and its picture of the report
 [group('study')]
-readme: (setup "toy" "browser")
+readme: (setup "rust" "browser")
     {{ paper }} readme
     {{ paper }} report --recorded
     scripts/screenshot
@@ -125,7 +125,7 @@ review: (setup "review")
 
 # Which figures' numbers moved since a commit: as Markdown, and both drawings side by side in out/moved/index.html
 [group('code')]
-moved base: (setup "toy")
+moved base: (setup "rust")
     {{ paper }} moved "$1"
 
 # Are the figures' numbers the same to the last bit on other CPUs and thread counts? Under emulation

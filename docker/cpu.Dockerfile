@@ -23,7 +23,8 @@ COPY --from=build /opt/tokensieve/libtorch-2.11.0 /opt/tokensieve/libtorch-2.11.
 # Whoever runs it may fetch data sets.
 COPY --from=build --chmod=777 /opt/tokensieve/data /opt/tokensieve/data
 COPY --from=build /src/target/release/tokensieve /src/target/release/paper /usr/local/bin/
-ENV TOKENSIEVE_CACHE=/opt/tokensieve
+# The user has no home.
+ENV TOKENSIEVE_CACHE=/opt/tokensieve HF_HOME=/tmp/huggingface
 WORKDIR /data
 USER 65534
 ENTRYPOINT ["tokensieve"]

@@ -18,7 +18,9 @@ FROM python:3.12-slim-bookworm
 RUN pip install --no-cache-dir torch==2.11.0
 COPY --from=build --chmod=777 /opt/tokensieve/data /opt/tokensieve/data
 COPY --from=build /src/target/release/tokensieve /usr/local/bin/
+# The user has no home.
 ENV TOKENSIEVE_CACHE=/opt/tokensieve \
+    HF_HOME=/tmp/huggingface \
     LD_LIBRARY_PATH=/usr/local/lib/python3.12/site-packages/torch/lib \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility

@@ -71,14 +71,18 @@ recent_rust() {
     at_least "$oldest" "$(apt-cache policy rustc-web | sed -n 's/^ *Candidate: //p')"
 }
 
-# pip_package PACKAGE [VERSION]: a Python package, without what it depends on, into $tools/python. A variable, for a pip before
-# 22.1 does not know the option and ends.
+# pip_package PACKAGE VERSION: a Python package, without what it depends on, into $tools/python, unless a file beside it says that
+# this version is whole there. A variable, for a pip before 22.1 does not know the option and ends.
 pip_package() {
+    installed=$tools/python/$1.version
+    [ "$(cat "$installed" 2>/dev/null)" != "$2" ] || return 0
+    need_pip
     in_turn "$tools/python/$1.lock" env PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet \
-        --disable-pip-version-check --no-deps --upgrade --target "$tools/python/$1" "$1${2:+==$2}" >&2
+        --disable-pip-version-check --no-deps --upgrade --target "$tools/python/$1" "$1==$2" >&2 &&
+        printf '%s\n' "$2" >"$installed"
 }
 
-# pip_tool PACKAGE [VERSION]: a program that comes as a Python package, into $tools/bin.
+# pip_tool PACKAGE VERSION: a program that comes as a Python package, into $tools/bin.
 pip_tool() {
     pip_package "$@" || return 1
     mkdir -p "$tools/bin"
@@ -127,9 +131,9 @@ has_aarch64() { [ -d "$(rustc --print sysroot)/lib/rustlib/aarch64-unknown-linux
 # longer than the program ever saves.
 cargo_tool() {
     say "compiling $1 (once)"
-    CARGO_TARGET_DIR=$cache/build CARGO_PROFILE_DEV_DEBUG=0 CARGO_INCREMENTAL=0 \
+    in_turn "$tools/$1.lock" env CARGO_TARGET_DIR="$cache/build/$1" CARGO_PROFILE_DEV_DEBUG=0 CARGO_INCREMENTAL=0 \
         cargo install --quiet --locked --debug --root "$tools" "$1" >&2 || die "cargo install $1 failed (above)"
-    rm -rf "$cache/build"
+    rm -rf "$cache/build/$1"
 }
 
 # Whether apt may install packages; sets as_root to what has to stand before the command.
@@ -156,6 +160,13 @@ need_packages() {
         die "apt-get failed (above; all of it in $log). Please type this line, then try again:
     sudo apt-get update && sudo $line"
     }
+}
+
+# Whether apt has a package; the lists of a fresh system are empty.
+has_package() {
+    have apt-cache || return 1
+    apt-cache show "$1" >/dev/null 2>&1 ||
+        { may_install && $as_root apt-get -qq update >/dev/null 2>&1 && apt-cache show "$1" >/dev/null 2>&1; }
 }
 
 apt_install() { $as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@"; }

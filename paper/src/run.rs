@@ -16,6 +16,7 @@ use std::rc::Rc;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use tokensieve_data::{Catalogue, Files};
+use tokensieve_toy::domain::DomainConfig;
 
 /// What a figure computes through.
 #[derive(Debug)]
@@ -62,6 +63,21 @@ impl Run {
     /// bits between processors run without any data set.
     pub fn synthetic_data(&self) -> bool {
         self.synthetic_data
+    }
+
+    /// The domain of a toy's tokens, or of synthetic data a smaller one: an emulated processor takes a hundred times as long.
+    pub fn sized(&self, domain: DomainConfig) -> DomainConfig {
+        if !self.synthetic_data {
+            return domain;
+        }
+        DomainConfig {
+            vocabulary: 16,
+            features: 8,
+            document_tokens: 4,
+            train_documents: 16,
+            pretrain_batch: 32,
+            ..domain
+        }
     }
 
     /// The rows of one unit of work: from the cache if the same unit (figure, name, configuration, data sets

@@ -53,8 +53,10 @@ pub fn prompts(source: &str, limit: Option<usize>, tokenizer: &Tokenizer) -> Res
 
 /// The tokens of a row's prompt, and whether it is a text to continue.
 fn tokens(row: &Map<String, Value>, tokenizer: &Tokenizer) -> Result<(Vec<u32>, bool), String> {
-    let row = with_an_answer(row);
-    let (tokens, plain) = match Format::of(&row)?.conversation(&row)? {
+    let asked = with_an_answer(row);
+    // What is wrong with a row that no format has is said of the row as it is.
+    let format = Format::of(&asked).or_else(|_| Format::of(row))?;
+    let (tokens, plain) = match format.conversation(&asked)? {
         Conversation::Chat { messages, tools } => {
             (tokenizer.chat_prompt(before_the_answer(&messages), &tools), false)
         }
@@ -67,13 +69,15 @@ fn tokens(row: &Map<String, Value>, tokenizer: &Tokenizer) -> Result<(Vec<u32>, 
     }
 }
 
-/// The row with an empty answer where it has a question and none.
+/// The row with an empty answer where it has a question and none. Columns without a value say nothing, and a label only
+/// something about an answer.
 fn with_an_answer(row: &Map<String, Value>) -> Map<String, Value> {
     let mut row = row.clone();
+    row.retain(|key, value| !value.is_null() && key != "label");
     for (question, answers) in
         [("instruction", &["output", "response"][..]), ("question", &["answer"]), ("prompt", &["completion"])]
     {
-        let is_answered = answers.iter().any(|key| row.get(*key).is_some_and(|answer| !answer.is_null()));
+        let is_answered = answers.iter().any(|key| row.contains_key(*key));
         if let Some(asked) = row.get(question).filter(|_| !is_answered) {
             let none = if asked.is_array() { Value::Array(vec![]) } else { Value::from("") };
             row.insert(answers[0].to_owned(), none);

@@ -592,11 +592,19 @@ fn prompts_need_no_answers() {
         r#"{"instruction": "Q", "input": "", "output": null}"#,
         r#"{"instruction": "Q"}"#,
         r#"{"prompt": [{"role": "user", "content": "Q"}], "completion": null}"#,
+        r#"{"prompt": null, "text": null, "question": "Q", "answer": "A"}"#,
+        r#"{"instruction": null, "question": "Q", "answer": null}"#,
         r#"{"prompt": "other", "messages": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]}"#,
     ] {
         assert_eq!(prompt(row), asked, "{row}");
     }
-    for row in [r#"{"prompt": "Q"}"#, r#"{"prompt": "Q", "completion": null}"#] {
+    for row in [
+        r#"{"prompt": "Q"}"#,
+        r#"{"prompt": "Q", "completion": null}"#,
+        r#"{"prompt": "Q", "label": false}"#,
+        r#"{"prompt": "Q", "completion": "A", "label": false}"#,
+        r#"{"instruction": null, "prompt": "Q"}"#,
+    ] {
         assert_eq!(prompt(row), ("Q".to_owned(), true), "{row}");
     }
 }

@@ -69,10 +69,22 @@ fn the_default_model_says_what_transformers_says() {
 
 /// A tokenizer for the tiny models: every token a word of its own.
 fn words(vocabulary: usize) -> Tokenizer {
-    let vocab = (0..vocabulary).map(|id| (format!("w{id}"), id as u32)).collect();
+    words_with(vocabulary, None)
+}
+
+/// [`words`], one of which is a special token of this text.
+fn words_with(vocabulary: usize, special: Option<(u32, &str)>) -> Tokenizer {
+    let word = |id: u32| match special {
+        Some((own, text)) if own == id => text.to_owned(),
+        _ => format!("w{id}"),
+    };
+    let vocab = (0..vocabulary as u32).map(|id| (word(id), id)).collect();
     let words =
         tokenizers::models::wordlevel::WordLevel::builder().vocab(vocab).unk_token("w0".into()).build();
-    Tokenizer::new(tokenizers::Tokenizer::new(words.unwrap()), Extras::default(), "words").unwrap()
+    let mut inner = tokenizers::Tokenizer::new(words.unwrap());
+    let special = special.map(|(_, text)| tokenizers::AddedToken::from(text, true));
+    inner.add_special_tokens(special).unwrap();
+    Tokenizer::new(inner, Extras::default(), "words").unwrap()
 }
 
 /// Asserts that each of a reply's tokens is the most probable one by the whole forward pass, and that its log-probability is
@@ -202,13 +214,36 @@ fn a_special_token_ends_a_reply_as_a_text_does() {
     let said = all(&Generator::new(&model, &words(96), Options::default()), std::slice::from_ref(&request))
         .remove(0);
     let stop = format!("w{}", said.tokens[7]);
-    let mut inner = words(96).inner().clone();
-    inner.add_special_tokens([tokenizers::AddedToken::from(stop.as_str(), true)]).unwrap();
-    let tokenizer = Tokenizer::new(inner, Extras::default(), "words").unwrap();
+    let tokenizer = words_with(96, Some((said.tokens[7], &stop)));
     let generator = Generator::new(&model, &tokenizer, Options::default());
     let stopped = all(&generator, &[Request { stop: vec![stop.clone()], limit: 9, ..request }]).remove(0);
     let first = said.tokens.iter().position(|token| *token == said.tokens[7]).unwrap();
     assert_eq!((&stopped.tokens[..], stopped.stop), (&said.tokens[..=first], Stop::Text(stop)));
+}
+
+/// Without them it could not be told from the answer.
+#[test]
+fn marks_of_reasoning_are_text_where_they_are_special_tokens() {
+    let fixture = Fixture::new("qwen2");
+    let model = fixture.model(Kind::Float);
+    let request = Request { prompt: vec![1, 7, 38], limit: 8, ..Request::default() };
+    let said = all(&Generator::new(&model, &words(96), Options::default()), std::slice::from_ref(&request))
+        .remove(0);
+    let mark = said.tokens[3];
+    let first = said.tokens.iter().position(|token| *token == mark).unwrap();
+    let tokenizer = words_with(96, Some((mark, "</think>")));
+    let generator = Generator::new(&model, &tokenizer, Options::default());
+    let mut streamed = String::new();
+    let replies = generator.run(&[request], &mut |_, event| {
+        if let Event::Text(text) = event {
+            streamed += text;
+        }
+        ControlFlow::Continue(())
+    });
+    let reply = replies.unwrap().remove(0).unwrap();
+    assert_eq!((&reply.tokens, &reply.text), (&said.tokens, &streamed));
+    let thought = words(96).decode(&said.tokens[..first]).unwrap();
+    assert!(reply.text.starts_with(&format!("{thought}</think>")), "{}", reply.text);
 }
 
 #[test]

@@ -80,12 +80,7 @@ impl crate::Figure for Figure {
 
     fn table(&self, run: &Run) -> Result<Table> {
         let mut config = run.profile.pick(ContinuumConfig::smoke(), ContinuumConfig::default());
-        if run.synthetic_data() {
-            // An emulated processor takes a hundred times as long.
-            let domain = &mut config.domain;
-            (domain.vocabulary, domain.features, domain.pretrain_batch) = (16, 8, 32);
-            (domain.document_tokens, domain.train_documents) = (4, 16);
-        }
+        config.domain = run.sized(config.domain);
         let seeds = run.seeds(&config, config.seeds, continuum::seed)?;
         Table::from_rows(&continuum::summarise(&config, &seeds)?)
     }

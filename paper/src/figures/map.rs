@@ -72,12 +72,10 @@ impl crate::Figure for Figure {
 
     fn table(&self, run: &Run) -> Result<Table> {
         let mut config = run.profile.pick(MapConfig::smoke(), MapConfig::default());
+        config.world.domain = run.sized(config.world.domain);
         if run.synthetic_data() {
-            // An emulated processor takes a hundred times as long.
+            // All kinds of choices together are no more than the labels.
             config.world.choices = 4;
-            let domain = &mut config.world.domain;
-            (domain.vocabulary, domain.features, domain.pretrain_batch) = (16, 8, 32);
-            domain.document_tokens = 4;
         }
         let seeds = run.seeds(&config, config.seeds, map::seed)?;
         Table::from_rows(&map::summarise(&config, &seeds)?)

@@ -67,10 +67,20 @@ pattern!(APPROXIMATELY, r"\\approx\b|\\simeq\b|≈");
 // Behind it words only.
 pattern!(
     SCALED,
-    r"(?i)^\s*(-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?)\s*~?(?:\\(?:text|mathrm|mbox|textrm)\s*\{)?\s*(hundred|thousand|million|billion|trillion|dozen)\b(?:[a-z\s.{}$]|\\(?:text|mathrm|mbox|textrm)\b)*$"
+    r"(?i)^\s*(-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?)\s*~?(?:\\(?:text|mathrm|mbox|textrm)\s*\{)?\s*(hundred(?:\s+(?:thousand|million|billion))?|thousand|million|billion|trillion|dozen)\b((?:[a-z\s.{}$]|\\(?:text|mathrm|mbox|textrm)\b)*)$"
 );
-const SCALES: [(&str, &str); 6] = [
-    ("hundred", "100"),
+// More of the number.
+pattern!(
+    AND_MORE,
+    r"(?i)^\s*(?:and\s+)?(?:a\s+)?(?:half|quarter|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|[a-z]+teen|(?:twen|thir|for|fif|six|seven|eigh|nine)ty)\b"
+);
+/// What no unit of an answer is: an amount in thousands may be asked for, one in hundreds is not.
+const HUNDRED: &str = "100";
+const SCALES: [(&str, &str); 9] = [
+    ("hundred", HUNDRED),
+    ("hundred thousand", "100000"),
+    ("hundred million", "100000000"),
+    ("hundred billion", "100000000000"),
     ("thousand", "1000"),
     ("million", "1000000"),
     ("billion", "1000000000"),
@@ -78,10 +88,16 @@ const SCALES: [(&str, &str); 6] = [
     ("dozen", "12"),
 ];
 // Words that make another number of the one beside them. `5 inches squared` is an area, and `9 quarters` are coins.
-pattern!(
-    ALTERED,
-    r"(?i)\d[\s~}]*\b(?:squared|cubed|factorial|halves|thirds|(?:four|fif|six|seven|eigh|nin|ten|hundred|thousand)ths)\b|\b(?:root|square|cube|half|third|quarter|reciprocal|factorial|logarithm)\s+of\b[^\da-z]*\d"
-);
+// Of a power nothing follows (`64 squared units`), and a remark on a number is not it: `12 (half of 24)`.
+pattern!(ALTERED, {
+    let ordinal = "(?:four|fif|six|seven|eigh|nin|ten|twelf|hundred|thousand)th";
+    let power = r"\d[\s~}]*\b(?:squared|cubed)\b[\s.,;:)}$]*$";
+    let parts = format!(
+        r"\d[\s~}}]*\b(?:factorial|halves|thirds|{ordinal}s)\b|(?:^|[^\d.,/])1[\s~}}]*\b(?:half|third|{ordinal})\b"
+    );
+    let of = r"(?:^\D*|[-+*/=][^\d(]*)\b(?:root|square|cube|half|third|quarter|reciprocal|factorial|logarithm)\s+of\b[^\da-z]*\d";
+    format!("(?i){power}|{parts}|{of}")
+});
 // Likewise, where they stand in a command: without one they are read as mathematics.
 pattern!(ALTERING, r"^\s*(?:log|ln|sin|cos|tan|sqrt|pi)\s*$");
 // A number and a unit without a command around it.
@@ -181,18 +197,24 @@ fn level(text: &str) -> usize {
     count("([{").abs_diff(count(")]}"))
 }
 
-/// A number of thousands or millions: the number, what it is multiplied by.
-fn scaled(text: &str) -> Option<(String, &'static str)> {
+/// A number of hundreds, thousands or millions.
+fn scaled(text: &str) -> Option<Plain> {
     let found = SCALED.captures(text)?;
-    let scale = SCALES.iter().find(|(word, _)| found[2].eq_ignore_ascii_case(word))?;
-    Some((found[1].replace(',', ""), scale.1))
+    if AND_MORE.is_match(&found[3]) {
+        return Some(Plain::of_words(&WORDS.replace_all(text, "$1")));
+    }
+    let words = found[2].to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ");
+    let (_, scale) = SCALES.into_iter().find(|(word, _)| *word == words)?;
+    let number = found[1].replace(',', "");
+    let maths = format!("{number} \\cdot {scale}");
+    let other = (scale != HUNDRED).then_some(number);
+    Some(Plain { maths, other, words: String::new(), is_scaled: true })
 }
 
 /// Mathematics without the words beside it.
 fn without_words(text: &str, is_percentage: bool) -> Plain {
-    if let Some((number, scale)) = scaled(text) {
-        let maths = format!("{number} \\cdot {scale}");
-        return Plain { maths, other: Some(number), words: String::new(), is_scaled: true };
+    if let Some(scaled) = scaled(text) {
+        return scaled;
     }
     let flat = WORDS.replace_all(text, "$1");
     let alters = |found: Captures| ALTERING.is_match(&found[1]);

@@ -92,8 +92,10 @@ fn without_remarks(sentence: &str) -> &str {
         CHANGE,
         r"(?ix)^n['’]t\b | \b(?: negative | minus | plus | times | twice | double | triple | half | squared | cubed
         | sqrt | abs | exp | log | ln | lg | floor | ceil | a?(?:rc)?(?:sin|cos|tan)h? | cot | sec | csc | pi
-        | factorial | percent | hundred | thousand | million | billion | trillion | dozen
-        | (?: third | quarter | square | cube | root | power | multiple | factor | reciprocal | inverse )\s+of )\b"
+        | factorial | logarithm | percent | hundred | thousand | million | billion | trillion | dozen
+        | (?: third | quarter | square | cube | root | power | multiple | factor | reciprocal | inverse )\s+of )\b
+        | \d[\s*_}$]*\b(?: halves | thirds | (?:four|fif|six|seven|eigh|nin|ten|twelf|hundred|thousand)ths )\b
+        | (?:^|[^\d.,/])1[\s*_}$]*\b(?: half | third | (?:four|fif|six|seven|eigh|nin|ten|twelf)th )\b"
     );
     pattern!(REMARK, r"^[^\d\\$+=<>^/%!]*$");
     pattern!(WORD, r"[a-zA-Z]{2}");
@@ -227,6 +229,11 @@ mod tests {
             "The answer is not $5$.",
             "The answer is at least 5.",
             "The answer is the square of 5.",
+            "The answer is 5 halves.",
+            "The answer is 5 thirds of a cup.",
+            "The answer is **5** tenths.",
+            "The answer is the logarithm of 5.",
+            "The answer is 5 hundred.",
             "The answer is 2x + 5 apples.",
             "The answer is **5** million.",
             "So \\boxed{3} or \\boxed{5",

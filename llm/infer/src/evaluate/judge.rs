@@ -16,7 +16,7 @@ use super::ask::stored_answer;
 use super::benchmark::Benchmark;
 use super::judging::{BASELINE, JUDGE, JudgeAddress, Judging};
 use super::local_judge::{self, LocalJudge};
-use super::model::EvaluatedModel;
+use super::model::{EvaluatedModel, answer_start};
 use super::results::{Judged, Measured, TaskResults};
 use super::settings::Settings;
 use tokensieve_model::text::Tokenizer;
@@ -240,7 +240,8 @@ fn by_local(
 /// The name under which a local judge's verdicts are stored: all of the judge on which they depend. The header of the
 /// answers describes only the model that is evaluated.
 pub(super) fn verdicts_name(source: &str, checkpoint: &Checkpoint, tokenizer: &Tokenizer) -> Result<String> {
-    Ok(format!("judge {source} {} {}", &checkpoint.hash()[..16], &tokenizer.hash()?[..16]))
+    let start = answer_start(tokenizer).map_or_else(String::new, |start| format!(" {start:?}"));
+    Ok(format!("judge {source} {} {}{start}", &checkpoint.hash()[..16], &tokenizer.hash()?[..16]))
 }
 
 fn endpoint((base, model, key_variable): (&str, &str, Option<&str>), out: &Path) -> Result<Endpoint> {

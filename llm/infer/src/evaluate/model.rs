@@ -87,8 +87,10 @@ impl<'a> EvaluatedModel<'a> {
         let mut taken = Ok(());
         let mut each = |index: usize, event: Event<'_>| {
             if let Event::Done(reply) = event {
+                let prompt = &requests[index].prompt;
+                let end = self.tokenizer.decode(&prompt[prompt.len().saturating_sub(4)..]);
                 let answer = Answer::Reply {
-                    text: self.begun(&requests[index]).to_owned() + &reply.text,
+                    text: end.as_deref().map_or("", begun).to_owned() + &reply.text,
                     tokens: reply.tokens.len(),
                     ended: matches!(reply.stop, Stop::EndOfTurn | Stop::Text(_)),
                 };
@@ -122,12 +124,6 @@ impl<'a> EvaluatedModel<'a> {
             })
         };
         asked.iter().try_fold(0, |count, place| Ok(count + usize::from(is_too_long(&questions[*place])?)))
-    }
-
-    /// The beginning of a reply that its prompt ends with: that of its reasoning, or none.
-    fn begun(&self, Request { prompt, .. }: &Request) -> &'static str {
-        let end = self.tokenizer.decode(&prompt[prompt.len().saturating_sub(4)..]);
-        if end.is_ok_and(|end| end.trim_end().ends_with(REASONING[0])) { REASONING[0] } else { "" }
     }
 
     fn request(&self, question: &Question) -> Result<Request> {
@@ -186,6 +182,18 @@ impl<'a> EvaluatedModel<'a> {
         let naming = |error| Error::Run(format!("question {}: {error}", question.id));
         documents(self.tokenizer, question).map_err(naming)
     }
+}
+
+/// The beginning of a reply that its prompt ends with: that of its reasoning, or none.
+fn begun(prompt: &str) -> &'static str {
+    if prompt.trim_end().ends_with(REASONING[0]) { REASONING[0] } else { "" }
+}
+
+/// How an answer begins before its own words, where the chat template or the prompt says: for most models nothing.
+pub(super) fn answer_start(tokenizer: &Tokenizer) -> Option<String> {
+    let [prompt, start] = tokenizer.answer_start(&[Message::new("user", "1")]).ok()?;
+    let start = if start.is_empty() { begun(&prompt).to_owned() } else { start };
+    (!start.is_empty()).then_some(start)
 }
 
 /// One document for each reply to a question.

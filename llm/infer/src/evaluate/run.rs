@@ -10,7 +10,7 @@ use super::answers::{Answers, answers_path, hash};
 use super::ask::{ask, stored_answer};
 use super::benchmark::Benchmark;
 use super::judge;
-use super::model::EvaluatedModel;
+use super::model::{EvaluatedModel, answer_start};
 use super::oracle;
 use super::registry::{self, Entry};
 use super::results::{Results, TaskResults};
@@ -174,6 +174,10 @@ fn answer_settings(
     if settings.date != Moment::default() {
         header.insert("date".to_owned(), json!(settings.date.to_string()));
     }
+    // Nor do most models need this one; before it existed, others were asked for reasoning, and it counted as an answer.
+    if let Some(start) = answer_start(tokenizer) {
+        header.insert("answer_start".to_owned(), json!(start));
+    }
     if let Some(template) = checkpoint.template() {
         header.insert("chat_template".to_owned(), json!(template.hash()));
     }
@@ -309,6 +313,25 @@ mod tests {
             assert_ne!(after.0[TOKENIZER], before.0[TOKENIZER], "{file}");
             assert_ne!(after.1, before.1, "{file}");
             before = after;
+        }
+        // Answers that an earlier version asked for where they did not begin are not continued.
+        assert_eq!(before.0.get("answer_start"), None);
+        let path = folder.path().join("tokenizer_config.json");
+        let config = fs::read_to_string(fixtures.join("tokenizer/tokenizer_config.json")).unwrap();
+        for (from, to, start) in [
+            (
+                "'\\\\n' + message['content']",
+                "'\\\\n<think></think>' + message['content']",
+                "<think></think>",
+            ),
+            ("assistant\\\\n'", "assistant\\\\n<think>\\\\n'", "<think>"),
+        ] {
+            let thinking = config.replace(from, to);
+            assert_ne!(thinking, config);
+            fs::write(&path, thinking).unwrap();
+            let (header, verdicts) = header();
+            assert_eq!(header["answer_start"], start);
+            assert!(verdicts.ends_with(&format!(" {start:?}")), "{verdicts}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use tokensieve_model::text::Tokenizer;
 use tokensieve_model::{Error, Result};
+use tokensieve_tasks::REASONING;
 
 /// What tokenizers write for bytes that are not (yet) a character.
 const UNFINISHED: char = '\u{fffd}';
@@ -54,6 +55,14 @@ impl TextStream {
 
     /// Adds a token; returns the text that is now final.
     pub(super) fn push(&mut self, tokenizer: &Tokenizer, token: u32) -> Result<String> {
+        // For some tokenizers they are special tokens, for others not; without them, reasoning could not be told from an answer.
+        if let Some(mark) = REASONING.iter().find(|mark| tokenizer.special_token(mark) == Some(token)) {
+            self.text.push_str(&std::mem::take(&mut self.unfinished));
+            self.text.push_str(mark);
+            self.tokens.clear();
+            self.decoded = 0;
+            return Ok(self.next_text());
+        }
         let before = decode(tokenizer, &self.tokens[..self.decoded])?;
         self.tokens.push(token);
         let after = decode(tokenizer, &self.tokens)?;

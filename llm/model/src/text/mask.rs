@@ -241,7 +241,9 @@ fn weigh(
         Weights::OwnWords => {
             let words =
                 written(message, &text[content.clone()]).map_or(content.len(), |(words, _)| words.len());
-            let start = content.end - words;
+            // Blanks before them, which some tokenizers split off, are theirs.
+            let before = &text[content.start..content.end - words];
+            let start = content.start + before.trim_end_matches(' ').len();
             own.filter(|i| places[**i].end > start).for_each(|i| weights[*i] = 1.0);
         }
         Weights::Tokens(values) => {

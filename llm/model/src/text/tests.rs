@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tokenizers::AddedToken;
+use tokenizers::pre_tokenizers::{digits::Digits, sequence::Sequence};
 
 use super::{Conversation, Extras, Message, Moment, Span, Template, Tokenizer, Weights};
 use crate::Document;
@@ -566,5 +567,23 @@ fn what_a_template_writes_around_an_answer_can_be_left_out() {
     let thinking = template("\n").replace("{{ m.content }}", "<think>\n\n</think>\n\n{{ m.content | trim }}");
     for answer in ["Two", " Two\n"] {
         assert_eq!(trained(&thinking, answer), ["Two"], "{answer:?}");
+    }
+}
+
+/// As those of Llama 2 and Mistral do.
+#[test]
+fn the_blank_before_an_answer_is_its_own_where_a_tokenizer_splits_it_off() {
+    let mut inner = small().inner().clone();
+    let pre = inner.get_pre_tokenizer().unwrap().clone();
+    inner.with_pre_tokenizer(Some(Sequence::new(vec![Digits::new(true).into(), pre])));
+    let template = "{% for m in messages %}[{{ m.role }}] {{ m.content }}{% endfor %}\
+                    {% if add_generation_prompt %}[assistant]{% endif %}";
+    let extras = Extras { template: Some(template.to_owned()), ..Extras::default() };
+    let tokenizer = Tokenizer::new(inner, extras, "fixture").unwrap();
+    for answer in ["Two", "9", "9 of 10"] {
+        let message = Message { weights: Weights::OwnWords, ..Message::new("assistant", answer) };
+        let chat = Conversation::chat(vec![Message::new("user", "One"), message]);
+        let document = tokenizer.document(&chat, 0).unwrap();
+        assert_eq!(trained(&tokenizer, &document), [format!(" {answer}")]);
     }
 }

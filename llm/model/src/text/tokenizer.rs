@@ -274,15 +274,21 @@ impl Tokenizer {
         self.encode(&self.prompt(messages, tools)?)
     }
 
-    /// The prompt for an answer without reasoning: [`Tokenizer::chat_prompt`], and what the chat template writes between
-    /// that and an answer's own words, such as an empty block of reasoning.
+    /// The prompt for an answer without reasoning: [`Tokenizer::chat_prompt`], and how the chat template begins an answer.
     pub fn answer_prompt(&self, messages: &[Message]) -> Result<Vec<u32>> {
+        self.encode(&self.answer_start(messages)?.concat())
+    }
+
+    /// The text of the generation prompt, and what the chat template writes between that and an answer's own words, such as
+    /// an empty block of reasoning: for most templates nothing.
+    pub fn answer_start(&self, messages: &[Message]) -> Result<[String; 2]> {
         let prompt = self.prompt(messages, &[])?;
         let answered = [messages, &[Message::new("assistant", WORD)]].concat();
         let text = self.render(&answered, &[], false).unwrap_or_default();
         let before = text.strip_prefix(&prompt).and_then(|answer| Some(&answer[..answer.find(WORD)?]));
         // A blank is part of the word that follows it.
-        self.encode(&[&prompt, before.unwrap_or_default().trim_end_matches(' ')].concat())
+        let start = before.unwrap_or_default().trim_end_matches(' ').to_owned();
+        Ok([prompt, start])
     }
 
     fn prompt(&self, messages: &[Message], tools: &[Value]) -> Result<String> {

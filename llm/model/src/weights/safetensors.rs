@@ -1,7 +1,7 @@
 //! Reads checkpoints in safetensors format, in one file or several, memory-mapped.
 #![allow(unsafe_code)] // Memory-mapping.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -64,6 +64,26 @@ struct Index {
     weight_map: BTreeMap<String, String>,
 }
 
+impl Index {
+    /// A folder's index, which lists files beside it only.
+    fn read(folder: &Path) -> Result<Self> {
+        let path = folder.join(INDEX);
+        let text = read_text(&path, LARGEST_JSON)?;
+        let index: Self = serde_json::from_str(&text).map_err(|error| Error::file(&path, error))?;
+        let is_plain =
+            |file: &&String| Path::new(file).file_name().is_some_and(|plain| plain == file.as_str());
+        match index.weight_map.values().find(|file| !is_plain(file)) {
+            Some(file) => Err(Error::file(&path, format!("`{file}` is not a plain file name"))),
+            None => Ok(index),
+        }
+    }
+}
+
+/// The files that a folder's index lists.
+pub(crate) fn listed(folder: &Path) -> Result<BTreeSet<String>> {
+    Index::read(folder).map(|index| index.weight_map.into_values().collect())
+}
+
 /// Whether a folder has its weights: model.safetensors, or all files that the index lists. An index that cannot be read
 /// counts too: opening it says what is wrong.
 pub(crate) fn is_complete(folder: &Path) -> bool {
@@ -71,9 +91,7 @@ pub(crate) fn is_complete(folder: &Path) -> bool {
     if whole.is_file() || !index.is_file() {
         return whole.is_file();
     }
-    let list: Option<Index> =
-        read_text(&index, LARGEST_JSON).ok().and_then(|text| serde_json::from_str(&text).ok());
-    list.is_none_or(|list| list.weight_map.values().all(|file| folder.join(file).is_file()))
+    listed(folder).map_or(true, |files| files.iter().all(|file| folder.join(file).is_file()))
 }
 
 impl Shards {
@@ -89,8 +107,7 @@ impl Shards {
         if !index.is_file() {
             return Err(Error::file(folder, format!("has neither {WHOLE} nor {INDEX}")));
         }
-        let text = read_text(&index, LARGEST_JSON)?;
-        let list: Index = serde_json::from_str(&text).map_err(|error| Error::file(&index, error))?;
+        let list = Index::read(folder)?;
         let mut shards: Vec<Shard> = Vec::new();
         let mut files: HashMap<&str, usize> = HashMap::new();
         let mut file_of = BTreeMap::new();
@@ -98,9 +115,6 @@ impl Shards {
             let shard = if let Some(shard) = files.get(file.as_str()) {
                 *shard
             } else {
-                if Path::new(file).file_name().is_none_or(|plain| plain != file.as_str()) {
-                    return Err(Error::file(&index, format!("`{file}` is not a plain file name")));
-                }
                 shards.push(Shard::open(&folder.join(file))?);
                 files.insert(file, shards.len() - 1);
                 shards.len() - 1

@@ -27,7 +27,7 @@ use crate::Error;
 use crate::Result;
 use crate::error::MODEL;
 use crate::text::is_further;
-use crate::weights::safetensors::{INDEX, OTHERS_TOKENIZER, TEXT_FILES, WHOLE, is_complete};
+use crate::weights::safetensors::{INDEX, OTHERS_TOKENIZER, TEXT_FILES, WHOLE, is_complete, listed};
 
 /// Timeout for a connection, and for the beginning of a response (choice).
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -123,16 +123,21 @@ impl Hub {
         let revision = match asked {
             Ok(body) => serde_json::from_reader::<_, Revision>(body.into_body().into_reader().take(1 << 24))
                 .map_err(|error| wrong(format!("{address}: {error}")))?,
-            Err(Failure::Unreachable(why)) => {
-                let remedy = "connect to the network, or give the model's folder instead of its name";
+            Err(Failure::Refused(why)) => return Err(wrong(format!("{address}: {why}"))),
+            Err(failure) => {
+                let remedy = match failure {
+                    Failure::Busy(_) => "try again later",
+                    _ => "connect to the network",
+                };
                 return kept.ok_or_else(|| {
                     wrong(format!(
-                        "{address}: {why}; and the model is not in {}. To continue, {remedy}",
+                        "{address}: {}; and the model is not in {}. To continue, {remedy}, or give the model's folder instead \
+                         of its name",
+                        failure.into_text(),
                         self.cache.display()
                     ))
                 });
             }
-            Err(Failure::Refused(why)) => return Err(wrong(format!("{address}: {why}"))),
         };
         if !is_hash(&revision.sha) {
             return Err(wrong(format!("{address}: `{}` is not a commit hash", revision.sha)));
@@ -144,12 +149,17 @@ impl Hub {
         // Of several processes one downloads, and the others find what it has.
         fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
         let _held = wait_for(&folder.join(".lock"))?;
-        for file in files {
-            if !snapshot.join(file).exists() {
-                let address = format!("{}/{repository}/resolve/{}/{file}", self.endpoint, revision.sha);
-                self.download(&address, &folder, &revision.sha, file)
-                    .map_err(|why| wrong(format!("{file}: {why}")))?;
+        let fetch = |file: &str| {
+            if snapshot.join(file).exists() {
+                return Ok(());
             }
+            let address = format!("{}/{repository}/resolve/{}/{file}", self.endpoint, revision.sha);
+            let fetched = self.download(&address, &folder, &revision.sha, file);
+            fetched.map_err(|why| wrong(format!("{file}: {why}")))
+        };
+        files.iter().try_for_each(|file| fetch(file))?;
+        if files.contains(&INDEX) {
+            listed(&snapshot)?.iter().try_for_each(|part| fetch(part))?;
         }
         let reference = folder.join("refs").join(name.revision);
         let written =
@@ -240,9 +250,7 @@ impl Hub {
             // Nothing lies beyond what is there already.
             416 if from.is_some() => Ok(response),
             // Too many requests pass, as what the server itself lacks does.
-            status @ (408 | 429 | 500..) => {
-                Err(Failure::Unreachable(format!("the server answered {status}")))
-            }
+            status @ (408 | 429 | 500..) => Err(Failure::Busy(refusal(status))),
             status => Err(Failure::Refused(refusal(status))),
         }
     }
@@ -280,12 +288,14 @@ fn within_host(from: &str, to: &str) -> Option<String> {
 /// Why a request failed.
 enum Failure {
     Unreachable(String),
+    /// It may succeed later.
+    Busy(String),
     Refused(String),
 }
 
 impl Failure {
     fn into_text(self) -> String {
-        let (Self::Unreachable(why) | Self::Refused(why)) = self;
+        let (Self::Unreachable(why) | Self::Busy(why) | Self::Refused(why)) = self;
         why
     }
 }
@@ -300,29 +310,18 @@ fn refusal(status: u16) -> String {
     }
 }
 
-/// The files of a revision that are needed.
+/// The files of a revision that are needed, but for those that an index lists.
 fn wanted(revision: &Revision) -> Result<Vec<&str>, String> {
     let names = || revision.siblings.iter().map(|sibling| sibling.rfilename.as_str());
-    let is_part = |name: &str| {
-        let is_numbered = name.starts_with("model-") || name.contains("-of-");
-        is_numbered && name.ends_with(".safetensors") && !name.contains('/')
-    };
-    let weights: Vec<&str> = if names().any(|name| name == WHOLE) {
-        vec![WHOLE]
-    } else if names().any(|name| name == INDEX) {
-        names().filter(|name| *name == INDEX || is_part(name)).collect()
-    } else {
-        Vec::new()
-    };
-    if weights.is_empty() {
+    let Some(weights) = [WHOLE, INDEX].into_iter().find(|file| names().any(|name| name == *file)) else {
         return Err(format!("has neither {WHOLE} nor {INDEX}; other formats of weights are not supported"));
-    }
+    };
     // The weights come last, so that errors in the small files show early. What other programs read is for copies.
     let is_text = |name: &&str| {
         ["config.json", OTHERS_TOKENIZER].contains(name) || TEXT_FILES.contains(name) || is_further(name)
     };
     let texts = names().filter(is_text);
-    Ok(texts.chain(weights).collect())
+    Ok(texts.chain([weights]).collect())
 }
 
 fn is_hash(text: &str) -> bool {

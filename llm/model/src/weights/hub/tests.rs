@@ -179,6 +179,39 @@ fn a_model_in_parts_is_kept_when_all_parts_are() {
     assert_eq!(Hub::kept(folder.path(), COMMIT), Some(snapshot));
 }
 
+/// Another checkpoint's parts may lie beside them.
+#[test]
+fn of_a_model_in_parts_those_are_fetched_that_its_index_lists() {
+    let whole = files();
+    let mut files = HashMap::from([
+        ("config.json", whole["config.json"].clone()),
+        (INDEX, br#"{"weight_map": {"a": "first.safetensors", "b": "model-2.safetensors"}}"#.to_vec()),
+    ]);
+    for part in ["first", "model-2", "model-1-of-2", "other-1-of-2"] {
+        files.insert(format!("{part}.safetensors").leak(), part.into());
+    }
+    let server = server(files, false);
+    let cache = tempfile::tempdir().unwrap();
+    let snapshot = hub(&server, cache.path(), None).fetch("org/tiny").unwrap();
+    for (part, is_fetched) in
+        [("first", true), ("model-2", true), ("model-1-of-2", false), ("other-1-of-2", false)]
+    {
+        assert_eq!(snapshot.join(format!("{part}.safetensors")).is_file(), is_fetched, "{part}");
+    }
+    assert!(is_complete(&snapshot));
+}
+
+#[test]
+fn a_server_that_is_busy_may_be_asked_later() {
+    let cache = tempfile::tempdir().unwrap();
+    for status in ["429 Too Many Requests", "503 Service Unavailable"] {
+        let server = Server::start(move |_, _| Answer::status(status));
+        let error = hub(&server, cache.path(), None).fetch("org/tiny").unwrap_err().to_string();
+        assert!(error.contains(&format!("the server answered {}", &status[..3])), "{error}");
+        assert!(error.contains("To continue, try again later, or give"), "{error}");
+    }
+}
+
 #[test]
 fn the_token_opens_a_gated_model() {
     let server = server(files(), true);
